@@ -20,7 +20,10 @@ use crate::{ClientToken, Error, Result, text::check_text};
 /// assert!(tags.contains(&Tags::new([("team", "orders")]).unwrap()));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+#[serde(
+    try_from = "BTreeMap<String, String>",
+    into = "BTreeMap<String, String>"
+)]
 pub struct Tags(BTreeMap<String, String>);
 
 impl Tags {

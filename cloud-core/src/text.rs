@@ -54,13 +54,19 @@ pub fn check_name(field: &str, value: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::invalid(field, format!("'{value}' {problem}"), ACCEPTED))
+    Err(Error::invalid(
+        field,
+        format!("'{value}' {problem}"),
+        ACCEPTED,
+    ))
 }
 
 /// Refuses everything but ASCII letters, digits and the `extra` characters, beginning with a letter or digit.
 pub(crate) fn check_identifier(field: &str, value: &str, max: usize, extra: &[char]) -> Result<()> {
     check_text(field, value, max)?;
-    let good = value.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
+    let good = value
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
         && value.starts_with(|c: char| c.is_ascii_alphanumeric());
     if good {
         return Ok(());

@@ -104,10 +104,16 @@ where
         None => String::new(),
     };
     let error = match ended {
-        Some(kind) => Error::new(kind, format!("cancelled after {waited} of waiting for {what}{last}")),
-        None => Error::new(ErrorKind::Timeout, format!("still not there after {waited}: {what}{last}"))
-            .with_retry(Retry::Never)
-            .with_hint("allow more time, or look at the resource's status"),
+        Some(kind) => Error::new(
+            kind,
+            format!("cancelled after {waited} of waiting for {what}{last}"),
+        ),
+        None => Error::new(
+            ErrorKind::Timeout,
+            format!("still not there after {waited}: {what}{last}"),
+        )
+        .with_retry(Retry::Never)
+        .with_hint("allow more time, or look at the resource's status"),
     };
     Err(error.with_effect(Effect::None))
 }
@@ -144,9 +150,13 @@ mod tests {
             cancel.cancel();
         });
         assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
-        let denied = wait_until::<(), _, _>("x", &WaitOptions::default(), || async {
+        let options = WaitOptions::default();
+        let denied = wait_until::<(), _, _>("x", &options, || async {
             Err(Error::new(ErrorKind::PermissionDenied, "no"))
         });
-        assert_eq!(denied.await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+        assert_eq!(
+            denied.await.unwrap_err().kind(),
+            ErrorKind::PermissionDenied
+        );
     }
 }

@@ -29,7 +29,9 @@ pub enum PriceUnit {
 /// ```
 /// assert_eq!(cloud_core::Purchase::default(), cloud_core::Purchase::OnDemand);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Purchase {

@@ -184,11 +184,19 @@ impl InstanceSpec {
         }
         for part in &self.command {
             if part.contains('\0') {
-                return Err(Error::invalid("command", "contains a NUL character", "any other"));
+                return Err(Error::invalid(
+                    "command",
+                    "contains a NUL character",
+                    "any other",
+                ));
             }
         }
         if self.command.first().is_some_and(String::is_empty) {
-            return Err(Error::invalid("command", "has an empty program", "a program's name or path"));
+            return Err(Error::invalid(
+                "command",
+                "has an empty program",
+                "a program's name or path",
+            ));
         }
         check_environment(&self.environment, &self.secret_environment)?;
         if let Some(data) = &self.user_data
@@ -230,7 +238,11 @@ pub(crate) fn check_range(field: &str, value: u64, least: u64, most: u64) -> Res
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(Error::invalid(field, format_args!("is {value}"), format_args!("{least} to {most}")))
+    Err(Error::invalid(
+        field,
+        format_args!("is {value}"),
+        format_args!("{least} to {most}"),
+    ))
 }
 
 /// Refuses environment variables that no system takes, and a variable that is both plain and secret.
@@ -242,17 +254,29 @@ pub(crate) fn check_environment(
         check_text("environment variable", name, 255)?;
         if name.contains('=') {
             let problem = format!("'{name}' contains '='");
-            return Err(Error::invalid("environment variable", problem, "a name without '='"));
+            return Err(Error::invalid(
+                "environment variable",
+                problem,
+                "a name without '='",
+            ));
         }
     }
     for (name, value) in plain {
         if value.contains('\0') {
             let field = format!("environment.{name}");
-            return Err(Error::invalid(&field, "contains a NUL character", "any other"));
+            return Err(Error::invalid(
+                &field,
+                "contains a NUL character",
+                "any other",
+            ));
         }
         if secret.contains_key(name) {
             let field = format!("environment.{name}");
-            return Err(Error::invalid(&field, "is in secret_environment too", "one of the two"));
+            return Err(Error::invalid(
+                &field,
+                "is in secret_environment too",
+                "one of the two",
+            ));
         }
     }
     Ok(())

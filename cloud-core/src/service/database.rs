@@ -10,7 +10,8 @@ use super::{Sql, compute::check_range, listings};
 use crate::{
     ByteSize, ClientToken, DatabaseCapabilities, EngineCapabilities, Error, ListQuery, Overrides,
     Page, PageRequest, Region, ResourceId, ResourceKind, ResourceStatus, Result, SecretRef,
-    SecretString, Tags, resource::view,
+    SecretString, Tags,
+    resource::view,
     text::{check_name, check_text},
 };
 
@@ -55,7 +56,12 @@ impl fmt::Display for Engine {
 impl FromStr for Engine {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        const ALL: [Engine; 4] = [Engine::Sqlite, Engine::Postgres, Engine::Mysql, Engine::SqlServer];
+        const ALL: [Engine; 4] = [
+            Engine::Sqlite,
+            Engine::Postgres,
+            Engine::Mysql,
+            Engine::SqlServer,
+        ];
         ALL.into_iter().find(|e| e.as_str() == text).ok_or_else(|| {
             let names = ALL.map(Self::as_str).join(", ");
             Error::invalid("engine", format_args!("is '{text}'"), names)
@@ -191,7 +197,10 @@ impl DatabaseSpec {
         can.names.check("database name", &self.name)?;
         let engine = can.engine(self.engine)?;
         if self.encryption == Encryption::Required && !engine.encryption {
-            return Err(Error::unsupported(format_args!("encryption at rest for {}", self.engine)));
+            return Err(Error::unsupported(format_args!(
+                "encryption at rest for {}",
+                self.engine
+            )));
         }
         Ok(())
     }
@@ -203,11 +212,14 @@ impl DatabaseCapabilities {
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported), naming the engines on offer.
     pub fn engine(&self, engine: Engine) -> Result<&EngineCapabilities> {
-        self.engines.iter().find(|e| e.engine == engine).ok_or_else(|| {
-            let offered: Vec<_> = self.engines.iter().map(|e| e.engine.as_str()).collect();
-            Error::unsupported(format_args!("the engine {engine}"))
-                .with_hint(format!("it offers: {}", offered.join(", ")))
-        })
+        self.engines
+            .iter()
+            .find(|e| e.engine == engine)
+            .ok_or_else(|| {
+                let offered: Vec<_> = self.engines.iter().map(|e| e.engine.as_str()).collect();
+                Error::unsupported(format_args!("the engine {engine}"))
+                    .with_hint(format!("it offers: {}", offered.join(", ")))
+            })
     }
 }
 

@@ -54,7 +54,9 @@ impl ZoneSpec {
 fn check_domain(field: &str, name: &str) -> Result<()> {
     check_text(field, name, 253)?;
     let good = name.split('.').enumerate().all(|(i, label)| {
-        let word = label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let word = label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         let wildcard = i == 0 && label == "*";
         let ends = !label.starts_with('-') && !label.ends_with('-');
         (1..=63).contains(&label.len()) && ((word && ends) || wildcard)
@@ -215,7 +217,9 @@ impl RecordSet {
         if self.values.is_empty() {
             return Err(Error::invalid("values", "is empty", "at least one value"));
         }
-        self.values.iter().try_for_each(|v| check_text("values", v, 4000))
+        self.values
+            .iter()
+            .try_for_each(|v| check_text("values", v, 4000))
     }
 
     /// Whether both are about the same name, type and routing id: one replaces the other.

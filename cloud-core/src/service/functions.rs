@@ -10,8 +10,7 @@ use serde_json::Value;
 use super::{compute::check_environment, compute::check_range, listings};
 use crate::{
     ByteSize, ClientToken, Error, FunctionsCapabilities, ListQuery, Overrides, Page, PageRequest,
-    Region, ResourceId, ResourceStatus, Result, SecretRef, Tags, resource::view,
-    text::check_name,
+    Region, ResourceId, ResourceStatus, Result, SecretRef, Tags, resource::view, text::check_name,
 };
 
 /// What a function runs.
@@ -121,7 +120,12 @@ impl FunctionSpec {
                 "a program's path and its arguments",
             ));
         }
-        check_range("timeout_seconds", u64::from(self.timeout_seconds), 1, 86_400)?;
+        check_range(
+            "timeout_seconds",
+            u64::from(self.timeout_seconds),
+            1,
+            86_400,
+        )?;
         check_range("memory", self.memory.bytes(), 1 << 20, 1 << 44)?;
         if let Some(n) = self.concurrency {
             check_range("concurrency", u64::from(n), 1, 100_000)?;
@@ -138,7 +142,9 @@ impl FunctionSpec {
         can.names.check("function name", &self.name)?;
         match &self.code {
             FunctionCode::Executable(_) if !can.executables => {
-                return Err(Error::unsupported("functions that are executables of this machine"));
+                return Err(Error::unsupported(
+                    "functions that are executables of this machine",
+                ));
             }
             FunctionCode::Archive(_) if !can.archives => {
                 return Err(Error::unsupported("functions from zip archives"));

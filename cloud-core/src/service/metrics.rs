@@ -144,12 +144,20 @@ impl MetricQuery {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), naming the field.
     pub fn validate(&self) -> Result<()> {
         if self.from >= self.to {
-            return Err(Error::invalid("from", format_args!("is {}", self.from), "before 'to'"));
+            return Err(Error::invalid(
+                "from",
+                format_args!("is {}", self.from),
+                "before 'to'",
+            ));
         }
         let steps = self.to.duration_since(self.from).as_secs_f64() / self.step.as_secs_f64();
         if self.step.is_zero() || steps > 100_000.0 {
             let problem = format!("is {:?}", self.step);
-            return Err(Error::invalid("step", problem, "at least a 100,000th of the span"));
+            return Err(Error::invalid(
+                "step",
+                problem,
+                "at least a 100,000th of the span",
+            ));
         }
         Ok(())
     }

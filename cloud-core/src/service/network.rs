@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::listings;
 use crate::{
     ClientToken, Error, ListQuery, NetworkCapabilities, Overrides, Page, PageRequest, Region,
-    ResourceId, ResourceKind, ResourceStatus, Result, Tags, Zone, resource::view,
-    text::check_name,
+    ResourceId, ResourceKind, ResourceStatus, Result, Tags, Zone, resource::view, text::check_name,
 };
 
 /// A part of a network's addresses.
@@ -110,12 +109,21 @@ impl NetworkSpec {
             check_block(&format!("{field}.cidr"), &subnet.cidr)?;
             if !self.cidr.contains(&subnet.cidr) {
                 let problem = format!("{} lies outside", subnet.cidr);
-                return Err(Error::invalid(&field, problem, format_args!("within {}", self.cidr)));
+                return Err(Error::invalid(
+                    &field,
+                    problem,
+                    format_args!("within {}", self.cidr),
+                ));
             }
             for other in &self.subnets[..i] {
                 if overlaps(&other.cidr, &subnet.cidr) {
-                    let problem = format!("{} overlaps '{}' {}", subnet.cidr, other.name, other.cidr);
-                    return Err(Error::invalid(&field, problem, "subnets without common addresses"));
+                    let problem =
+                        format!("{} overlaps '{}' {}", subnet.cidr, other.name, other.cidr);
+                    return Err(Error::invalid(
+                        &field,
+                        problem,
+                        "subnets without common addresses",
+                    ));
                 }
                 if other.name == subnet.name {
                     let problem = format!("has the name '{}' of another", other.name);
@@ -133,7 +141,9 @@ impl NetworkSpec {
     pub fn check(&self, can: &NetworkCapabilities) -> Result<()> {
         self.validate()?;
         can.names.check("network name", &self.name)?;
-        self.subnets.iter().try_for_each(|s| can.names.check("subnet name", &s.name))
+        self.subnets
+            .iter()
+            .try_for_each(|s| can.names.check("subnet name", &s.name))
     }
 }
 
@@ -308,13 +318,25 @@ impl FirewallSpec {
                 && (first == 0 || first > last)
             {
                 let problem = format!("has the ports {first} to {last}");
-                return Err(Error::invalid(&field, problem, "1 to 65535, the lower first"));
+                return Err(Error::invalid(
+                    &field,
+                    problem,
+                    "1 to 65535, the lower first",
+                ));
             }
             if rule.ports.is_some() && matches!(rule.protocol, Protocol::Icmp | Protocol::All) {
-                return Err(Error::invalid(&field, "has ports", "ports with tcp or udp only"));
+                return Err(Error::invalid(
+                    &field,
+                    "has ports",
+                    "ports with tcp or udp only",
+                ));
             }
             if rule.peers.is_empty() {
-                return Err(Error::invalid(&format!("{field}.peers"), "is empty", "at least one block"));
+                return Err(Error::invalid(
+                    &format!("{field}.peers"),
+                    "is empty",
+                    "at least one block",
+                ));
             }
             if rule.opens_admin_to_all() && !self.allow_admin_from_anywhere {
                 return Err(Error::invalid(
@@ -393,7 +415,11 @@ impl PeeringSpec {
         self.network.expect_kind(ResourceKind::Network)?;
         self.peer.expect_kind(ResourceKind::Network)?;
         if self.network == self.peer {
-            return Err(Error::invalid("peer", "is the network itself", "another network"));
+            return Err(Error::invalid(
+                "peer",
+                "is the network itself",
+                "another network",
+            ));
         }
         Ok(())
     }

@@ -154,7 +154,11 @@ impl TableSpec {
             check_sql_name("column", &column.name)?;
             if seen.iter().any(|s| s.eq_ignore_ascii_case(&column.name)) {
                 let problem = format!("'{}' comes twice or is the key column", column.name);
-                return Err(Error::invalid("column", problem, "each name once, and not 'id'"));
+                return Err(Error::invalid(
+                    "column",
+                    problem,
+                    "each name once, and not 'id'",
+                ));
             }
             seen.push(&column.name);
         }

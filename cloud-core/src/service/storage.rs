@@ -201,8 +201,11 @@ pub trait Storage: Debug + Send + Sync {
     ///
     /// # Errors
     /// Any.
-    async fn list_buckets_page(&self, query: &ListQuery, page: &PageRequest)
-    -> Result<Page<Bucket>>;
+    async fn list_buckets_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Bucket>>;
 
     /// Deletes a bucket. `true` if it was there.
     ///

@@ -1,0 +1,3 @@
+//! How any decision is carried out: plan, executor, store.
+pub mod plan;
+pub mod store;
