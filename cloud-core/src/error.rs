@@ -501,7 +501,14 @@ impl From<object_store::Error> for Error {
 impl From<Error> for object_store::Error {
     fn from(error: Error) -> Self {
         let path = error.resource().unwrap_or_default().to_owned();
+        let not_modified = StdError::source(&error)
+            .and_then(|source| source.downcast_ref::<Self>())
+            .is_some_and(|source| matches!(source, Self::NotModified { .. }));
         match error.kind() {
+            ErrorKind::PreconditionFailed if not_modified => Self::NotModified {
+                path,
+                source: Box::new(error),
+            },
             ErrorKind::NotFound => Self::NotFound {
                 path,
                 source: Box::new(error),

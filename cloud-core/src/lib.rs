@@ -8,6 +8,7 @@
 //! - Specs ([`InstanceSpec`], [`BucketSpec`], …) are portable; what is not goes under [`Overrides`].
 //! - [`Capabilities`] say what a cloud can do before anything is asked of it.
 //! - [`Error`] says what went wrong, how far it reaches, whether anything happened, and whether to try again.
+//! - [Interceptors](intercept) put retry, time-outs, limits, tracing, audit and chaos around every call.
 //! - [`ClientToken`] and [`Ownership`] make every creation repeatable and every resource traceable.
 //!
 //! # Features
@@ -17,6 +18,7 @@
 mod capabilities;
 mod clock;
 mod error;
+pub mod intercept;
 mod listing;
 mod location;
 mod money;

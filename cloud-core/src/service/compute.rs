@@ -102,6 +102,10 @@ pub struct InstanceSpec {
     /// The part of the environment that is secret, by reference; resolved when the instance is created.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secret_environment: BTreeMap<String, SecretRef>,
+    /// The TCP ports that the program listens on, each told to it in the environment variable that is its key. 0
+    /// lets the cloud choose a free one where instances share one host, and is refused elsewhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ports: BTreeMap<String, u16>,
     /// A cloud-init script or document, at most 16 KiB. Not for secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_data: Option<String>,
@@ -151,6 +155,7 @@ impl InstanceSpec {
             command: Vec::new(),
             environment: BTreeMap::new(),
             secret_environment: BTreeMap::new(),
+            ports: BTreeMap::new(),
             user_data: None,
             network: None,
             subnet: None,
@@ -199,6 +204,7 @@ impl InstanceSpec {
             ));
         }
         check_environment(&self.environment, &self.secret_environment)?;
+        self.check_ports()?;
         if let Some(data) = &self.user_data
             && (data.len() > 16 * 1024 || data.contains('\0'))
         {
@@ -233,6 +239,30 @@ impl InstanceSpec {
     }
 }
 
+impl InstanceSpec {
+    fn check_ports(&self) -> Result<()> {
+        for (name, port) in &self.ports {
+            check_variable(name)?;
+            let field = format!("ports.{name}");
+            if self.environment.contains_key(name) || self.secret_environment.contains_key(name) {
+                return Err(Error::invalid(
+                    &field,
+                    "is in the environment too",
+                    "one of the two",
+                ));
+            }
+            if *port != 0 && self.ports.iter().any(|(n, p)| n < name && p == port) {
+                return Err(Error::invalid(
+                    &field,
+                    format_args!("is {port}, as another is"),
+                    "each port once",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Refuses a number out of bounds, naming the field.
 pub(crate) fn check_range(field: &str, value: u64, least: u64, most: u64) -> Result<()> {
     if (least..=most).contains(&value) {
@@ -250,17 +280,10 @@ pub(crate) fn check_environment(
     plain: &BTreeMap<String, String>,
     secret: &BTreeMap<String, SecretRef>,
 ) -> Result<()> {
-    for name in plain.keys().chain(secret.keys()) {
-        check_text("environment variable", name, 255)?;
-        if name.contains('=') {
-            let problem = format!("'{name}' contains '='");
-            return Err(Error::invalid(
-                "environment variable",
-                problem,
-                "a name without '='",
-            ));
-        }
-    }
+    plain
+        .keys()
+        .chain(secret.keys())
+        .try_for_each(|name| check_variable(name))?;
     for (name, value) in plain {
         if value.contains('\0') {
             let field = format!("environment.{name}");
@@ -280,6 +303,19 @@ pub(crate) fn check_environment(
         }
     }
     Ok(())
+}
+
+fn check_variable(name: &str) -> Result<()> {
+    check_text("environment variable", name, 255)?;
+    if !name.contains('=') {
+        return Ok(());
+    }
+    let problem = format!("'{name}' contains '='");
+    Err(Error::invalid(
+        "environment variable",
+        problem,
+        "a name without '='",
+    ))
 }
 
 /// An instance, as its cloud reports it.
@@ -308,6 +344,10 @@ pub struct Instance {
     pub instance_type: String,
     /// Its addresses: private first, then public.
     pub addresses: Vec<IpAddr>,
+    /// The ports that its program listens on, by the environment variable that told it, where the cloud chose or
+    /// keeps them; empty elsewhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ports: BTreeMap<String, u16>,
     /// Its tags.
     pub tags: Tags,
     /// When it was made.
