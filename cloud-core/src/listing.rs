@@ -290,7 +290,7 @@ mod tests {
         let listing = Listing::new(PageRequest::default(), |page| async move {
             let n: u32 = page.after.map_or(0, |t| t.as_str().parse().unwrap());
             Ok(Page {
-                items: if n % 2 == 0 { vec![n] } else { vec![] },
+                items: if n.is_multiple_of(2) { vec![n] } else { vec![] },
                 next: (n < 4).then(|| PageToken::new((n + 1).to_string()).unwrap()),
             })
         });

@@ -61,7 +61,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exact = UNITS
             .iter()
-            .find(|(shift, _)| self.0 != 0 && self.0 % (1 << shift) == 0);
+            .find(|(shift, _)| self.0 != 0 && self.0.is_multiple_of(1 << shift));
         match exact {
             Some((shift, unit)) => f.pad(&format!("{}{unit}", self.0 >> shift)),
             None => f.pad(&format!("{}B", self.0)),
