@@ -1,1 +1,48 @@
-//! Placeholder.
+//! Several clouds behind one set of Rust types.
+//!
+//! This crate is the facade: it re-exports the others and adds [`connect`], which makes registered clouds of a `clouds.toml`.
+//!
+//! | module | crate | what |
+//! |---|---|---|
+//! | [`core`] | `cloud-core` | resource types, service traits, errors, interceptors |
+//! | [`local`] | `cloud-local` | this machine as a cloud: the embedded default |
+//! | [`patterns`] | `cloud-patterns` | workloads, plans, orchestration |
+//! | `testkit` | `cloud-testkit` | conformance suite, simulated cloud |
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use multicloud::core::{CloudExt, ResourceQuery};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("clouds.toml");
+//! # std::fs::write(&path, "[clouds.laptop]\nprovider = \"local\"\nroot = \"data\"\nregions = [\"here\"]\n").unwrap();
+//! let clouds = multicloud::connect(&path).await?;
+//! for cloud in clouds.iter() {
+//!     let resources = cloud.list_resources(&ResourceQuery::default()).complete().await?;
+//!     println!("{}: {} resources", cloud.id(), resources.items().len());
+//! }
+//! # Ok::<_, multicloud::core::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Features
+//! | feature | default | what |
+//! |---|---|---|
+//! | `local` | yes | the adapter for this machine |
+//! | `patterns` | yes | workloads, plans, orchestration |
+//! | `postgres` | no | PostgreSQL as a store for several machines, and as a database engine on this machine |
+//! | `mock` | no | mocks of every service trait |
+//! | `testkit` | no | conformance suite and simulated cloud |
+//! | `testing` | no | the crash harness for plans |
+
+mod connect;
+
+pub use cloud_core as core;
+#[cfg(feature = "local")]
+pub use cloud_local as local;
+#[cfg(feature = "patterns")]
+pub use cloud_patterns as patterns;
+#[cfg(feature = "testkit")]
+pub use cloud_testkit as testkit;
+
+pub use connect::*;

@@ -1,0 +1,316 @@
+//! `connect`: a `clouds.toml` becomes registered clouds, each behind its interceptors.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use cloud_core::{
+    Cloud, CloudId, Error, ErrorKind, Provider, Result,
+    intercept::{JsonLines, RetryPolicy, Stack},
+};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
+
+/// Registered clouds, by id.
+///
+/// ```
+/// let clouds = multicloud::Clouds::default();
+/// let error = clouds.get("aws").unwrap_err();
+/// assert!(error.to_string().contains("no cloud is registered"));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Clouds(BTreeMap<CloudId, Arc<dyn Cloud>>);
+
+impl Clouds {
+    /// Adds a cloud under its id.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](ErrorKind::AlreadyExists) if there is one of this id.
+    pub fn register(&mut self, cloud: Arc<dyn Cloud>) -> Result<()> {
+        let id = cloud.id().clone();
+        if self.0.contains_key(&id) {
+            let problem = format!("a cloud '{id}' is registered already");
+            return Err(Error::new(ErrorKind::AlreadyExists, problem)
+                .with_hint("register two accounts of one provider under two ids"));
+        }
+        self.0.insert(id, cloud);
+        Ok(())
+    }
+
+    /// The cloud of this id.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), listing those that are registered.
+    pub fn get(&self, id: &str) -> Result<&Arc<dyn Cloud>> {
+        self.iter()
+            .find(|cloud| cloud.id().as_str() == id)
+            .ok_or_else(|| {
+                let ids: Vec<_> = self.0.keys().map(CloudId::as_str).collect();
+                let registered = match ids.len() {
+                    0 => "no cloud is registered".to_owned(),
+                    _ => format!("registered are: {}", ids.join(", ")),
+                };
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("no cloud '{id}': {registered}"),
+                )
+            })
+    }
+
+    /// All of them, ordered by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Cloud>> {
+        self.0.values()
+    }
+}
+
+/// What every cloud of a `clouds.toml` may set under `calls`: the interceptors around it.
+///
+/// ```
+/// let calls = multicloud::CallConfig::default();
+/// assert_eq!(calls.attempts, 5);
+/// ```
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CallConfig {
+    /// How long one attempt may take, as `30s`. Default 2 minutes.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// The most attempts, the first included. Default 5; 1 repeats nothing.
+    pub attempts: usize,
+    /// The most attempts a second on average. Default: no limit.
+    pub requests_per_second: Option<u32>,
+    /// The most attempts at once after a rest, where there is a limit. Default: as many as in a second.
+    pub burst: Option<u32>,
+    /// The most attempts under way at once. Default: no limit.
+    pub concurrency: Option<usize>,
+    /// Whether every change is refused. Default: no.
+    pub read_only: bool,
+    /// A file that every change is recorded in, one JSON object a line; a relative path is relative to `clouds.toml`. Default: none.
+    pub audit_log: Option<PathBuf>,
+}
+
+impl Default for CallConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(120),
+            attempts: RetryPolicy::default().attempts,
+            requests_per_second: None,
+            burst: None,
+            concurrency: None,
+            read_only: false,
+            audit_log: None,
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match humantime::parse_duration(&text) {
+        Ok(Duration::ZERO) => Err(D::Error::custom("is 0; accepted: a time such as '30s'")),
+        Ok(time) => Ok(time),
+        Err(e) => Err(D::Error::custom(format_args!(
+            "{e}; accepted: a time such as '30s'"
+        ))),
+    }
+}
+
+impl CallConfig {
+    /// The stack of interceptors: always traced and metered.
+    ///
+    /// # Errors
+    /// If the audit log cannot be opened. Blocks while that is done.
+    pub fn stack(&self) -> Result<Stack> {
+        let retry = RetryPolicy {
+            attempts: self.attempts,
+            ..RetryPolicy::default()
+        };
+        let mut stack = Stack::builder()
+            .trace()
+            .metrics()
+            .retry(retry)
+            .timeout(self.timeout);
+        if let Some(rate) = self.requests_per_second {
+            stack = stack.rate_limit(rate, self.burst.unwrap_or(rate));
+        }
+        if let Some(most) = self.concurrency {
+            stack = stack.concurrency(most);
+        }
+        if self.read_only {
+            stack = stack.read_only();
+        }
+        if let Some(path) = &self.audit_log {
+            stack = stack.audit(Arc::new(JsonLines::open(path)?));
+        }
+        Ok(stack.build())
+    }
+}
+
+/// One cloud of the file: who provides it, its interceptors, and the adapter's own settings.
+struct Entry {
+    id: CloudId,
+    provider: Provider,
+    calls: CallConfig,
+    settings: toml::Table,
+}
+
+/// Reads a `clouds.toml` and opens each cloud in it.
+///
+/// ```toml
+/// [clouds.laptop]                  # the id; two accounts of one provider are two clouds
+/// provider = "local"               # which adapter; the rest are that adapter's own settings
+/// root = "data"                    # relative to this file
+/// regions = ["here", "there"]
+///
+/// [clouds.laptop.calls]            # optional: interceptors, see CallConfig
+/// timeout = "30s"
+/// requests_per_second = 50
+/// ```
+///
+/// # Errors
+/// [`InvalidInput`](ErrorKind::InvalidInput) with the line of a syntax error or the path of a wrong setting;
+/// [`Unsupported`](ErrorKind::Unsupported) for a provider whose feature is not switched on; or what the adapter says. Nothing is half opened
+/// that would have to be closed.
+pub async fn connect(path: impl AsRef<Path>) -> Result<Clouds> {
+    let path = path.as_ref();
+    let named = |error: Error| error.context(path.display());
+    let text = tokio::fs::read_to_string(path)
+        .await
+        .map_err(|e| named(e.into()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut clouds = Clouds::default();
+    for entry in parse(&text, folder).map_err(named)? {
+        clouds.register(open(entry, folder).await.map_err(named)?)?;
+    }
+    Ok(clouds)
+}
+
+fn parse(text: &str, folder: &Path) -> Result<Vec<Entry>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        clouds: BTreeMap<CloudId, toml::Table>,
+    }
+    let file: File = toml::from_str(text)
+        .map_err(|e| Error::new(ErrorKind::InvalidInput, e.to_string().trim_end()))?;
+    let mut entries = Vec::new();
+    for (id, mut settings) in file.clouds {
+        let at = format!("clouds.{id}");
+        let provider = settings.remove("provider").ok_or_else(|| {
+            Error::invalid(
+                &format!("{at}.provider"),
+                "is missing",
+                "a provider such as \"local\"",
+            )
+        })?;
+        let mut calls: CallConfig = match settings.remove("calls") {
+            Some(calls) => read(&format!("{at}.calls"), calls)?,
+            None => CallConfig::default(),
+        };
+        calls.audit_log = calls.audit_log.map(|log| folder.join(log));
+        entries.push(Entry {
+            provider: read(&format!("{at}.provider"), provider)?,
+            id,
+            calls,
+            settings,
+        });
+    }
+    Ok(entries)
+}
+
+/// Reads a typed setting, and names the path of what is wrong in it.
+fn read<T: DeserializeOwned>(at: &str, value: toml::Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|e| {
+        let path = match e.path().to_string().as_str() {
+            "." => at.to_owned(),
+            path => format!("{at}.{path}"),
+        };
+        let problem = e.into_inner().to_string();
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("{path}: {}", problem.trim_end()),
+        )
+    })
+}
+
+async fn open(entry: Entry, folder: &Path) -> Result<Arc<dyn Cloud>> {
+    let at = format!("clouds.{}", entry.id);
+    let cloud: Arc<dyn Cloud> = match entry.provider {
+        #[cfg(feature = "local")]
+        Provider::Local => {
+            let mut config: cloud_local::LocalConfig = read(&at, entry.settings.into())?;
+            config.root = folder.join(config.root);
+            Arc::new(
+                cloud_local::LocalCloud::open(entry.id, config)
+                    .await
+                    .map_err(|e| e.context(&at))?,
+            )
+        }
+        provider => {
+            let _ = (folder, entry.settings);
+            let problem = format!("{at}: this build has no adapter for '{provider}'");
+            return Err(
+                Error::new(ErrorKind::Unsupported, problem).with_hint(format!(
+                    "switch on the feature '{provider}' of multicloud, if it has one"
+                )),
+            );
+        }
+    };
+    let calls = entry.calls;
+    let stack = tokio::task::spawn_blocking(move || calls.stack())
+        .await
+        .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?
+        .map_err(|e| e.context(format_args!("{at}.calls")))?;
+    Ok(stack.wrap(cloud))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        match parse(text, Path::new("")) {
+            Ok(_) => panic!("accepted: {text}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::InvalidInput);
+                error.to_string()
+            }
+        }
+    }
+
+    #[test]
+    fn names_the_place_of_what_is_wrong() {
+        assert!(problem("[clouds.a]\nprovider = \"local\"\n[clouds.a]\n").contains("line 3"));
+        assert!(problem("[cloud.a]\n").contains("unknown field `cloud`"));
+        assert!(problem("[clouds.\"../a\"]\n").contains("cloud id"));
+        assert!(problem("[clouds.a]\nroot = \"x\"\n").contains("clouds.a.provider is missing"));
+        let text = problem("[clouds.a]\nprovider = \"azur\"\n");
+        assert!(
+            text.contains("clouds.a.provider") && text.contains("azure"),
+            "{text}"
+        );
+        let text = problem(
+            "[clouds.a]\nprovider = \"local\"\n[clouds.a.calls]\ntimeout = \"5 parsecs\"\n",
+        );
+        assert!(text.contains("clouds.a.calls.timeout"), "{text}");
+        let text = problem("[clouds.a]\nprovider = \"local\"\n[clouds.a.calls]\nattemps = 5\n");
+        assert!(
+            text.contains("attemps") && text.contains("attempts"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_provider_without_adapter_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clouds.toml");
+        std::fs::write(&path, "[clouds.a]\nprovider = \"other\"\n").unwrap();
+        let error = connect(&path).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("clouds.a"), "{error}");
+        let missing = connect(folder.path().join("none.toml")).await.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        assert!(missing.to_string().contains("none.toml"), "{missing}");
+    }
+}
