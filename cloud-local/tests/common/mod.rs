@@ -1,0 +1,128 @@
+//! What the tests share: a cloud in a folder of its own, whose processes do not outlive the test.
+#![allow(dead_code)]
+
+use std::{path::Path, time::Duration};
+
+use cloud_core::{Cloud, ResourceStatus};
+use cloud_core::{CloudId, Instance, InstanceSpec, Region, ResourceId, WaitOptions, wait_until};
+use cloud_local::{LocalCloud, LocalConfig};
+use tempfile::TempDir;
+
+/// A data folder. Dropping it kills every process whose HOME is in it.
+pub struct Folder(TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn config(&self) -> LocalConfig {
+        LocalConfig::new(self.path(), [region("eu-1"), region("us-1")])
+    }
+
+    /// Opens the cloud as another process would: with nothing in memory.
+    pub async fn open(&self) -> LocalCloud {
+        self.open_with(self.config()).await
+    }
+
+    pub async fn open_with(&self, config: LocalConfig) -> LocalCloud {
+        LocalCloud::open(CloudId::new("laptop").unwrap(), config)
+            .await
+            .unwrap()
+    }
+
+    /// The pids of all processes that were started in this folder.
+    pub fn processes(&self) -> Vec<i32> {
+        let home = format!("HOME={}", self.path().display());
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|pid: &i32| {
+                let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                environ
+                    .split(|b| *b == 0)
+                    .any(|var| var.starts_with(home.as_bytes()))
+            })
+            .collect()
+    }
+
+    /// Every file below the folder.
+    pub fn files(&self) -> Vec<String> {
+        fn walk(dir: &Path, root: &Path, files: &mut Vec<String>) {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, root, files);
+                } else {
+                    files.push(path.strip_prefix(root).unwrap().display().to_string());
+                }
+            }
+        }
+        let mut files = Vec::new();
+        walk(self.path(), self.path(), &mut files);
+        files.sort();
+        files
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+pub fn region(name: &str) -> Region {
+    Region::new(name).unwrap()
+}
+
+pub fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|w| (*w).to_owned()).collect()
+}
+
+pub fn sleeper(name: &str) -> InstanceSpec {
+    shell(name, "exec sleep 1000")
+}
+
+pub fn shell(name: &str, script: &str) -> InstanceSpec {
+    let mut spec = InstanceSpec::new(name, region("eu-1"));
+    spec.command = words(&["/bin/sh", "-c", script]);
+    spec
+}
+
+pub fn patience() -> WaitOptions {
+    WaitOptions {
+        deadline: Duration::from_secs(30),
+        first_pause: Duration::from_millis(5),
+        longest_pause: Duration::from_millis(100),
+        ..WaitOptions::default()
+    }
+}
+
+pub async fn until_status(cloud: &LocalCloud, id: &ResourceId, wanted: ResourceStatus) -> Instance {
+    let compute = cloud.compute().unwrap();
+    wait_until(wanted.as_str(), &patience(), || async {
+        let now = compute.get_instance(id).await?;
+        Ok((now.status == wanted).then_some(now))
+    })
+    .await
+    .unwrap()
+}
+
+/// Waits until the console of an instance contains a text, and returns all of it.
+pub async fn until_console(cloud: &LocalCloud, id: &ResourceId, wanted: &str) -> String {
+    let compute = cloud.compute().unwrap();
+    wait_until(wanted, &patience(), || async {
+        let console = compute.console_output(id).await?;
+        let console = String::from_utf8_lossy(&console).into_owned();
+        Ok(console.contains(wanted).then_some(console))
+    })
+    .await
+    .unwrap()
+}

@@ -1,0 +1,1 @@
+//! What the executor holds to, beyond what the crash harness shows.

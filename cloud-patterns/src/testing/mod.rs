@@ -1,0 +1,22 @@
+//! The crash harness: every call of a plan failed, crashed and repeated, forwards and backwards, on any cloud.
+//!
+//! [`CrashHarness`] carries out one plan again and again, each time in a fresh [`World`], and lets one thing go wrong each time:
+//! one call to a cloud or one write of the journal fails before or after its effect, is lost, is made
+//! twice, or is where the process dies. It then resumes until the plan is over, and looks at all clouds: everything is there
+//! once, or nothing at all, and the catalog says the same as the clouds.
+//!
+//! [`MemoryStore`] is a store for tests on tokio's virtual time, where a real database cannot be used: its threads know
+//! nothing of virtual time.
+
+mod audit;
+mod faults;
+mod harness;
+mod memory;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use self::{
+    faults::{CallFault, WriteFault},
+    harness::{Case, CrashHarness, HarnessReport, World},
+    memory::MemoryStore,
+};
