@@ -181,7 +181,7 @@ impl LocalCompute {
         spec: &InstanceSpec,
         mut new: NewRecord<InstanceBody>,
     ) -> Result<InstanceRecord> {
-        let mut record = match s.lookup(&new)? {
+        let mut record = match s.lookup_finishing(&new, kill)? {
             Some(made) if made.status != ResourceStatus::Creating => return Ok(made),
             Some(unfinished) => unfinished,
             None => {
@@ -198,7 +198,7 @@ impl LocalCompute {
         let Err(error) = started else {
             return Ok(record);
         };
-        process::kill_all(record.id.native(), record.body.process.as_ref())?;
+        kill(&record)?;
         s.remove(&record.id)?;
         Err(error)
     }
@@ -211,7 +211,7 @@ impl LocalCompute {
         secrets: BTreeMap<String, String>,
     ) -> Result<()> {
         let native = record.id.native().to_owned();
-        process::kill_all(&native, record.body.process.as_ref())?;
+        kill(record)?;
         let folder = s.state().data_dir(&record.id)?;
         let mut environment = record.body.spec.environment.clone();
         environment.extend(secrets);
@@ -287,7 +287,7 @@ impl LocalCompute {
         let leader = self.begin_stop(id, reboot).await?;
         if let Some(leader) = leader.clone() {
             self.state
-                .blocking(move || Ok(wait_for_end(&leader, GRACE)))
+                .blocking(move || wait_for_end(&leader, GRACE))
                 .await?;
         }
         let id = id.clone();
@@ -298,7 +298,7 @@ impl LocalCompute {
                 if record.status != ResourceStatus::Stopping {
                     return Ok(());
                 }
-                process::kill_all(id.native(), record.body.process.as_ref())?;
+                kill(&record)?;
                 record.status = ResourceStatus::Stopped;
                 s.write(&record)?;
                 if reboot {
@@ -327,11 +327,15 @@ impl LocalCompute {
                 s.check_unused(&id)?;
                 record.status = ResourceStatus::Deleting;
                 s.write(&record)?;
-                process::kill_all(id.native(), record.body.process.as_ref())?;
+                kill(&record)?;
                 s.remove(&id)
             })
             .await
     }
+}
+
+fn kill(record: &InstanceRecord) -> Result<()> {
+    process::kill_all(record.id.native(), record.body.process.as_ref())
 }
 
 fn new_record(
@@ -431,11 +435,13 @@ async fn watch(
     }
 }
 
-fn wait_for_end(leader: &Identity, grace: Duration) {
+/// Waits until a process has ended or its time is up.
+fn wait_for_end(leader: &Identity, grace: Duration) -> Result<()> {
     let deadline = Instant::now() + grace;
     while leader.is_alive() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
     }
+    Ok(())
 }
 
 fn in_state(id: &ResourceId, status: ResourceStatus) -> Error {
@@ -481,7 +487,7 @@ fn view(record: InstanceRecord) -> Result<Instance> {
 /// Kills the instances of a region without warning.
 pub(crate) fn kill_region(s: &Locked<'_>, region: &Region) -> Result<()> {
     for record in s.all::<InstanceBody>(ResourceKind::Instance, region)? {
-        process::kill_all(record.id.native(), record.body.process.as_ref())?;
+        kill(&record)?;
     }
     Ok(())
 }

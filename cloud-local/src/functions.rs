@@ -145,10 +145,11 @@ impl LocalFunctions {
         let record = self
             .state
             .locked(move |s| {
-                let mut record = match s.begin(new)? {
-                    Begun::Done(record) => return Ok(record),
-                    Begun::New(record) | Begun::Unfinished(record) => record,
-                };
+                let mut record =
+                    match s.begin_finishing(new, |old| process::kill_all(old.id.native(), None))? {
+                        Begun::Done(record) => return Ok(record),
+                        Begun::New(record) | Begun::Unfinished(record) => record,
+                    };
                 record.status = ResourceStatus::Running;
                 match write_files(s, &record.id, &secrets).and_then(|()| s.write(&record)) {
                     Ok(()) => Ok(record),

@@ -1,6 +1,6 @@
 //! The cloud itself: opening it, what it can do, its services, and resources of any kind.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use cloud_core::{
@@ -56,12 +56,18 @@ pub(crate) const NAMES: NameRule = NameRule {
 /// assert!(!cloud.regions().await.unwrap()[0].available);
 /// # });
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LocalCloud {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for LocalCloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = self.inner.config.root.display();
+        write!(f, "LocalCloud({} in {root})", self.inner.state.id())
+    }
+}
+
 struct Inner {
     state: Arc<State>,
     config: LocalConfig,
@@ -93,14 +99,9 @@ impl LocalCloud {
     /// }
     /// ```
     pub async fn open(id: CloudId, config: LocalConfig) -> Result<Self> {
-        for reserved in ["lock"] {
-            if id.as_str().eq_ignore_ascii_case(reserved) {
-                return Err(Error::invalid(
-                    "cloud id",
-                    format_args!("is '{id}'"),
-                    "any other",
-                ));
-            }
+        if id.as_str().eq_ignore_ascii_case("lock") {
+            let problem = "is the name of a file of the data folder";
+            return Err(Error::invalid("cloud id", problem, "any other"));
         }
         config.validate()?;
         let state = State::open(id, &config).await?;

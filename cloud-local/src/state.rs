@@ -19,6 +19,7 @@
 //!                                                              AlreadyExists for a taken name
 //!   s.insert(NewRecord<T>) -> Result<Record<T>>                checks `uses`, writes the record, makes the data folder
 //!   s.begin(NewRecord<T>) -> Result<Begun<T>>                  lookup, else insert
+//!   s.lookup_finishing(&new, finish), s.begin_finishing(new, finish)   the same where deletion happens under the lock
 //!   s.read::<T>(&id), s.find::<T>(&id), s.write(&record), s.remove(&id), s.all::<T>(kind, &region),
 //!   s.count(kind, &region), s.check_unused(&id)
 //! state.begin / get / update / list_page                       the same, async, one call a lock

@@ -12,8 +12,6 @@
 mod entry;
 mod keys;
 mod objects;
-#[cfg(test)]
-mod tests;
 mod upload;
 
 use std::sync::Arc;
@@ -96,7 +94,7 @@ impl LocalStorage {
         let record = self
             .state
             .locked(move |s| {
-                let mut record = match s.begin(new)? {
+                let mut record = match s.begin_finishing(new, |_| Ok(()))? {
                     Begun::Done(record) => return Ok(record),
                     Begun::New(record) | Begun::Unfinished(record) => record,
                 };

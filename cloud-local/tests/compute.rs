@@ -6,9 +6,8 @@ mod common;
 use std::time::Duration;
 
 use cloud_core::{
-    ByteSize, ClientToken, Cloud, CloudExt, Compute, ComputeExt, ErrorKind, InstanceSize,
-    ListQuery, MetricName, MetricQuery, ResourceQuery, ResourceStatus, SecretRef, Tags, Zone,
-    wait_until,
+    ByteSize, ClientToken, Cloud, CloudExt, ComputeExt, ErrorKind, InstanceSize, ListQuery,
+    MetricName, MetricQuery, ResourceQuery, ResourceStatus, SecretRef, Tags, Zone, wait_until,
 };
 use common::{Folder, patience, region, shell, sleeper, until_console, until_status};
 

@@ -6,7 +6,7 @@ mod common;
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use cloud_core::{
-    ClientToken, Cloud, CloudId, Compute, ComputeExt, ErrorKind, ListQuery, NetworkExt, NetworkSpec,
+    ClientToken, Cloud, CloudId, ComputeExt, ErrorKind, ListQuery, NetworkExt, NetworkSpec,
 };
 use cloud_local::{LocalCloud, LocalConfig};
 use common::{Folder, region, sleeper};
@@ -25,7 +25,7 @@ async fn a_newer_version_is_refused() {
     let error = open_error(&folder).await;
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("newer version"), "{error}");
-    for broken in ["", "{", r#"{"format": 0}"#, "[1]"] {
+    for broken in ["", "{", r#"{"format": 0}"#, r#"{"format": "1"}"#] {
         fs::write(&path, broken).unwrap();
         assert_eq!(open_error(&folder).await.kind(), ErrorKind::Corrupt);
         assert_eq!(fs::read_to_string(&path).unwrap(), broken);

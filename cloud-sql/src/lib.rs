@@ -92,6 +92,22 @@ impl SqlOptions {
     }
 }
 
+/// The error of a statement that was run on sqlx itself, as this crate reports it. Its effect is taken to be unknown
+/// unless the database says otherwise.
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use sqlx::Connection;
+/// let mut memory = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
+/// let error = sqlx::query("SELEC 1").execute(&mut memory).await.unwrap_err();
+/// assert_eq!(cloud_sql::from_sqlx(error).kind(), cloud_core::ErrorKind::InvalidInput);
+/// # });
+/// ```
+pub fn from_sqlx(error: sqlx::Error) -> Error {
+    error::map(error, error::Phase::Running)
+}
+
 /// [`connect_with`] the default [`SqlOptions`].
 ///
 /// # Errors

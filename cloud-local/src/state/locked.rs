@@ -131,12 +131,47 @@ impl Locked<'_> {
         Ok(record)
     }
 
+    /// [`lookup`](Self::lookup), for services that delete under the lock: a record that still says `Deleting` is of a
+    /// deletion that was broken off. `finish` ends what there still is of it, and it is removed and not there.
+    pub(crate) fn lookup_finishing<T: DeserializeOwned>(
+        &self,
+        new: &NewRecord<T>,
+        finish: impl FnOnce(&Record<T>) -> Result<()>,
+    ) -> Result<Option<Record<T>>> {
+        match self.lookup(new)? {
+            Some(record) if record.status == ResourceStatus::Deleting => {
+                finish(&record)?;
+                self.remove(&record.id)?;
+                Ok(None)
+            }
+            other => Ok(other),
+        }
+    }
+
     /// [`lookup`](Self::lookup), and [`insert`](Self::insert) if there is nothing.
     pub(crate) fn begin<T>(&self, new: NewRecord<T>) -> Result<Begun<T>>
     where
         T: Serialize + DeserializeOwned,
     {
-        match self.lookup(&new)? {
+        let found = self.lookup(&new)?;
+        self.begun(found, new)
+    }
+
+    /// [`begin`](Self::begin) by [`lookup_finishing`](Self::lookup_finishing).
+    pub(crate) fn begin_finishing<T>(
+        &self,
+        new: NewRecord<T>,
+        finish: impl FnOnce(&Record<T>) -> Result<()>,
+    ) -> Result<Begun<T>>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let found = self.lookup_finishing(&new, finish)?;
+        self.begun(found, new)
+    }
+
+    fn begun<T: Serialize>(&self, found: Option<Record<T>>, new: NewRecord<T>) -> Result<Begun<T>> {
+        match found {
             None => self.insert(new).map(Begun::New),
             Some(old) if old.status == ResourceStatus::Creating => Ok(Begun::Unfinished(old)),
             Some(old) => Ok(Begun::Done(old)),

@@ -9,34 +9,34 @@ use cloud_local::{LocalCloud, LocalConfig};
 use tempfile::TempDir;
 
 /// A data folder. Dropping it kills every process whose HOME is in it.
-pub struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn config(&self) -> LocalConfig {
+    pub(crate) fn config(&self) -> LocalConfig {
         LocalConfig::new(self.path(), [region("eu-1"), region("us-1")])
     }
 
     /// Opens the cloud as another process would: with nothing in memory.
-    pub async fn open(&self) -> LocalCloud {
+    pub(crate) async fn open(&self) -> LocalCloud {
         self.open_with(self.config()).await
     }
 
-    pub async fn open_with(&self, config: LocalConfig) -> LocalCloud {
+    pub(crate) async fn open_with(&self, config: LocalConfig) -> LocalCloud {
         LocalCloud::open(CloudId::new("laptop").unwrap(), config)
             .await
             .unwrap()
     }
 
     /// The pids of all processes that were started in this folder.
-    pub fn processes(&self) -> Vec<i32> {
+    pub(crate) fn processes(&self) -> Vec<i32> {
         let home = format!("HOME={}", self.path().display());
         std::fs::read_dir("/proc")
             .unwrap()
@@ -51,7 +51,7 @@ impl Folder {
     }
 
     /// Every file below the folder.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         fn walk(dir: &Path, root: &Path, files: &mut Vec<String>) {
             for entry in std::fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
@@ -78,25 +78,25 @@ impl Drop for Folder {
     }
 }
 
-pub fn region(name: &str) -> Region {
+pub(crate) fn region(name: &str) -> Region {
     Region::new(name).unwrap()
 }
 
-pub fn words(words: &[&str]) -> Vec<String> {
+pub(crate) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
 }
 
-pub fn sleeper(name: &str) -> InstanceSpec {
+pub(crate) fn sleeper(name: &str) -> InstanceSpec {
     shell(name, "exec sleep 1000")
 }
 
-pub fn shell(name: &str, script: &str) -> InstanceSpec {
+pub(crate) fn shell(name: &str, script: &str) -> InstanceSpec {
     let mut spec = InstanceSpec::new(name, region("eu-1"));
     spec.command = words(&["/bin/sh", "-c", script]);
     spec
 }
 
-pub fn patience() -> WaitOptions {
+pub(crate) fn patience() -> WaitOptions {
     WaitOptions {
         deadline: Duration::from_secs(30),
         first_pause: Duration::from_millis(5),
@@ -105,7 +105,11 @@ pub fn patience() -> WaitOptions {
     }
 }
 
-pub async fn until_status(cloud: &LocalCloud, id: &ResourceId, wanted: ResourceStatus) -> Instance {
+pub(crate) async fn until_status(
+    cloud: &LocalCloud,
+    id: &ResourceId,
+    wanted: ResourceStatus,
+) -> Instance {
     let compute = cloud.compute().unwrap();
     wait_until(wanted.as_str(), &patience(), || async {
         let now = compute.get_instance(id).await?;
@@ -116,7 +120,7 @@ pub async fn until_status(cloud: &LocalCloud, id: &ResourceId, wanted: ResourceS
 }
 
 /// Waits until the console of an instance contains a text, and returns all of it.
-pub async fn until_console(cloud: &LocalCloud, id: &ResourceId, wanted: &str) -> String {
+pub(crate) async fn until_console(cloud: &LocalCloud, id: &ResourceId, wanted: &str) -> String {
     let compute = cloud.compute().unwrap();
     wait_until(wanted, &patience(), || async {
         let console = compute.console_output(id).await?;

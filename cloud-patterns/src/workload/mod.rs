@@ -35,7 +35,7 @@
 //!
 //! Secrets may be used in an `environment` only.
 
-mod check;
+pub(crate) mod check;
 mod document;
 mod duration;
 pub(crate) mod reference;

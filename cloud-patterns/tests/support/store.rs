@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use cloud_core::{Clock, ClientToken, Region, ResourceId, ResourceKind};
+use cloud_core::{ClientToken, Clock, Region, ResourceId, ResourceKind};
 use cloud_patterns::engine::store::*;
 use jiff::Timestamp;
 use serde_json::json;
@@ -90,7 +90,9 @@ impl Rig {
             Self::Sqlite(folder, _) => {
                 let path = folder.path().join("store.db");
                 let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-                let mut c = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+                let mut c = sqlx::SqliteConnection::connect_with(&options)
+                    .await
+                    .unwrap();
                 sqlx::raw_sql(sql).execute(&mut c).await.unwrap();
                 c.close().await.unwrap();
             }
@@ -105,8 +107,10 @@ impl Rig {
 
     /// Makes a lease one that has expired.
     pub async fn expire(&self, lease: &str) {
-        self.tamper(&format!("UPDATE multicloud_lease SET expires_at = 1 WHERE name = '{lease}'"))
-            .await;
+        self.tamper(&format!(
+            "UPDATE multicloud_lease SET expires_at = 1 WHERE name = '{lease}'"
+        ))
+        .await;
     }
 }
 
@@ -133,7 +137,11 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 pub async fn lease(store: &dyn Store, name: &str) -> Lease {
-    store.acquire(name, "me", TTL).await.unwrap().expect("it is free")
+    store
+        .acquire(name, "me", TTL)
+        .await
+        .unwrap()
+        .expect("it is free")
 }
 
 pub fn resource(deployment: &str, number: u32) -> OwnedResource {

@@ -3,10 +3,10 @@
 use cloud_core::{ClientToken, ErrorKind, Ownership, ResourceId};
 use futures::future::join_all;
 
-use super::{Context, Failure, Trial, ensure, subject::{Subject, unique_names}, trials};
+use super::{Context, Failure, Trial, ensure, subject::{Subject, unique_names}, trial_list};
 
 pub(super) fn trials() -> Vec<Trial> {
-    trials! {
+    trial_list! {
         "repeated_create": "the same token and spec twice make one resource", |can| can.idempotent_tokens => repeated;
         "concurrent_creates": "8 tasks with the same token and spec make one resource", |can| can.idempotent_tokens => concurrent;
         "token_of_another_spec": "a token that was used with another spec is refused with Conflict and no effect", |can| can.idempotent_tokens => other_spec;
@@ -20,7 +20,7 @@ pub(super) async fn made_by(context: &Context<'_>, token: &ClientToken, wanted: 
     // Only after the window can a duplicate no longer hide.
     context.consistent().await;
     let living = context.living().await?;
-    let bears = |tags| Ownership::read(tags).is_some_and(|mine| mine.token == *token);
+    let bears = |tags: &cloud_core::Tags| Ownership::read(tags).is_some_and(|mine| mine.token == *token);
     let found: Vec<_> = living.into_iter().filter(|r| bears(&r.tags) && !r.status.is_gone()).map(|r| r.id).collect();
     ensure!(found == wanted, "the token made {found:?}, not {wanted:?}");
     Ok(())

@@ -2,10 +2,10 @@
 
 use cloud_core::{ClientToken, ErrorKind, ListQuery, Ownership, Resource, ResourceQuery};
 
-use super::{Context, Failure, Trial, context::list_all, ensure, trials};
+use super::{Context, Failure, Trial, context::list_all, ensure, trial_list};
 
 pub(super) fn trials() -> Vec<Trial> {
-    trials! {
+    trial_list! {
         "lifecycle": "created, it becomes ready; get, list and get_resource agree; deleted, it is gone", |_| true => lifecycle;
         "delete_twice": "the first delete answers true, and once it is gone a second answers false", |_| true => delete_twice;
         "name_is_free_again": "once it is gone, another may have its name", |_| true => name_is_free_again;

@@ -7,10 +7,10 @@ use cloud_core::{
 };
 use futures::future::BoxFuture;
 
-use super::{Context, Failure, Trial, ensure, subject::Subject, trials};
+use super::{Context, Failure, Trial, ensure, subject::Subject, trial_list};
 
 pub(super) fn trials() -> Vec<Trial> {
-    trials! {
+    trial_list! {
         "pagination": "0, 1, a page, a page and one, many pages: each item once, no page larger than asked", |_| true => pagination;
         "listing_while_mutating": "what exists throughout a listing is on it exactly once, whatever comes and goes", |_| true => mutating;
     }

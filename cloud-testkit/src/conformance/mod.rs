@@ -105,7 +105,7 @@ macro_rules! ensure {
 use ensure;
 
 /// Defines trials: name, what must hold, what they need, and the function that runs them.
-macro_rules! trials {
+macro_rules! trial_list {
     ($($name:literal: $about:literal, $needs:expr => $run:path;)*) => {
         vec![$($crate::conformance::Trial {
             name: $name.to_owned(),
@@ -116,7 +116,7 @@ macro_rules! trials {
         }),*]
     };
 }
-use trials;
+use trial_list;
 
 /// Every trial, in the order in which they run.
 pub fn trials() -> &'static [Trial] {

@@ -11,7 +11,8 @@
 //!   after, so that dropping its future meets both cases.
 //! - A token is free again once what it made is deleted.
 //! - `sql()` is a tiny engine of its own. It knows `create_table`, `insert`, and as statements `SELECT * FROM t`,
-//!   `SELECT count(*) [AS n] FROM t` and `DELETE FROM t`, each also with `WHERE column = $1`. All else is
+//!   `SELECT count(*) [AS n] FROM t` and `DELETE FROM t`, each also with `WHERE column = $1` or `WHERE 1 = 0`, and
+//!   `DROP TABLE [IF EXISTS] t`. All else is
 //!   [`Unsupported`](cloud_core::ErrorKind::Unsupported).
 //! - A function's code names a handler that the builder registered; see [`SimBuilder::function`].
 //! - Console output, kubeconfig and addresses are made up; firewalls filter nothing.

@@ -452,11 +452,12 @@ impl MultipartUpload for Upload {
                 let problem = format!("has {} of {parts} parts", upload.len());
                 return Err(Error::invalid("upload", problem, "all parts"));
             }
-            let data: Vec<u8> = upload.values().flatten().copied().collect();
+            let parts: Vec<Bytes> = upload.values().cloned().collect();
+            let data = Bytes::from(PutPayload::from_iter(parts));
             contents.uploads.remove(&id);
             contents.held -= data.len() as u64;
             drop(contents);
-            objects.put(location, data.into(), attributes.clone(), &PutMode::Overwrite, at)
+            objects.put(location, data, attributes.clone(), &PutMode::Overwrite, at)
         };
         Ok(self.store.call("objects.complete_multipart", complete).await?)
     }

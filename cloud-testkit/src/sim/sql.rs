@@ -1,4 +1,4 @@
-//! The tiny engine behind `Sql` of a simulated database: tables, inserts, and three statements.
+//! The tiny engine behind `Sql` of a simulated database: tables, inserts, and a few statements.
 
 use std::{
     collections::BTreeMap,
@@ -40,6 +40,8 @@ enum Wanted {
     All,
     Count(String),
     Delete,
+    /// `DROP TABLE [IF EXISTS]`.
+    Drop { if_exists: bool },
 }
 
 #[derive(Debug, PartialEq)]
@@ -48,12 +50,14 @@ struct Statement {
     table: String,
     /// Column of `WHERE column = $1`.
     filter: Option<String>,
+    /// `WHERE 1 = 0`: only whether the table exists is asked.
+    never: bool,
 }
 
 /// Reads one of the statements that are known; the rest is `Unsupported`.
 fn parse(text: &str) -> Result<Statement> {
     let spaced = text.replace('=', " = ");
-    let words: Vec<_> = spaced.trim_end_matches([';', ' ']).split_whitespace().collect();
+    let words: Vec<_> = spaced.trim_end_matches([';', ' ']).split_whitespace().map(|word| word.trim_matches('"')).collect();
     let lower: Vec<_> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
     let lower: Vec<_> = lower.iter().map(String::as_str).collect();
     let (wanted, rest) = match lower.as_slice() {
@@ -61,12 +65,16 @@ fn parse(text: &str) -> Result<Statement> {
         ["select", "count(*)", "from", ..] => (Wanted::Count("count".into()), 3),
         ["select", "count(*)", "as", name, "from", ..] => (Wanted::Count((*name).to_owned()), 5),
         ["delete", "from", ..] => (Wanted::Delete, 2),
+        ["drop", "table", "if", "exists", _] => (Wanted::Drop { if_exists: true }, 4),
+        ["drop", "table", _] => (Wanted::Drop { if_exists: false }, 2),
         _ => return Err(unknown(text)),
     };
+    let never = lower.get(rest + 1..) == Some(&["where", "1", "=", "0"]);
     let filter = match lower.get(rest + 1..) {
+        _ if never => None,
         Some([]) | None => None,
         Some(["where", column, "=", "$1"]) => Some((*column).to_owned()),
-        Some(["order", "by", "id"]) if wanted != Wanted::Delete => None,
+        Some(["order", "by", "id"]) if !matches!(wanted, Wanted::Delete | Wanted::Drop { .. }) => None,
         _ => return Err(unknown(text)),
     };
     let table = words.get(rest).ok_or_else(|| unknown(text))?;
@@ -75,12 +83,13 @@ fn parse(text: &str) -> Result<Statement> {
         wanted,
         table: (*table).to_owned(),
         filter,
+        never,
     })
 }
 
 fn unknown(text: &str) -> Error {
     Error::unsupported(format_args!("the statement '{text}'")).with_hint(
-        "a simulated database knows SELECT * FROM t, SELECT count(*) [AS n] FROM t and DELETE FROM t, with WHERE column = $1",
+        "a simulated database knows SELECT * FROM t, SELECT count(*) [AS n] FROM t and DELETE FROM t, with WHERE column = $1 or WHERE 1 = 0, and DROP TABLE [IF EXISTS] t",
     )
 }
 
@@ -136,7 +145,7 @@ fn select(table: &Table, statement: &Statement, parameters: &[SqlValue]) -> Resu
     }
     let matches = |row: &Row| match &statement.filter {
         Some(column) => row.get(column) == parameters.first() && row.get(column) != Some(&SqlValue::Null),
-        None => true,
+        None => !statement.never,
     };
     let found = table.rows.iter().enumerate().filter(|(_, row)| matches(row));
     Ok(found.map(|(position, _)| position).collect())
@@ -160,7 +169,7 @@ impl Sql for SimSql {
 
     async fn query(&self, statement: &str, parameters: &[SqlValue]) -> Result<Vec<Row>> {
         let statement = parse(statement)?;
-        if statement.wanted == Wanted::Delete {
+        if matches!(statement.wanted, Wanted::Delete | Wanted::Drop { .. }) {
             return Err(Error::invalid("statement", "returns no rows", "a SELECT; execute runs a DELETE"));
         }
         self.call("sql.query", false, |tables| {
@@ -180,10 +189,16 @@ impl Sql for SimSql {
     async fn execute(&self, statement: &str, parameters: &[SqlValue]) -> Result<u64> {
         let text = statement;
         let statement = parse(text)?;
-        if statement.wanted != Wanted::Delete {
+        if !matches!(statement.wanted, Wanted::Delete | Wanted::Drop { .. }) {
             return Err(Error::invalid("statement", "returns rows", "a DELETE; query runs a SELECT"));
         }
         self.call("sql.execute", true, |tables| {
+            if let Wanted::Drop { if_exists } = statement.wanted {
+                return match tables.remove(&statement.table) {
+                    None if !if_exists => table(tables, &statement.table).map(|_| 0),
+                    _ => Ok(0),
+                };
+            }
             let table = table(tables, &statement.table)?;
             let found = select(table, &statement, parameters)?;
             for position in found.iter().rev() {
@@ -224,12 +239,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_three_statements_and_no_more() {
+    fn knows_a_few_statements_and_no_more() {
         let count = parse("SELECT count(*) AS n FROM orders WHERE customer=$1;").unwrap();
         assert_eq!(count.wanted, Wanted::Count("n".into()));
         assert_eq!((count.table.as_str(), count.filter.as_deref()), ("orders", Some("customer")));
         assert_eq!(parse("delete from Orders").unwrap().table, "Orders");
-        for bad in ["DROP TABLE t", "SELECT * FROM", "SELECT a FROM t", "SELECT * FROM t WHERE a = 1", ""] {
+        assert_eq!(parse("DROP TABLE IF EXISTS \"t\"").unwrap().table, "t");
+        assert!(parse("SELECT count(*) FROM \"t\" WHERE 1 = 0").unwrap().never);
+        for bad in ["DROP DATABASE t", "SELECT * FROM", "SELECT a FROM t", "SELECT * FROM t WHERE a = 1", ""] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

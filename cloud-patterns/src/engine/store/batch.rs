@@ -114,9 +114,7 @@ impl Writer {
             bytes,
             _memory: memory.map_err(|_| ended(Effect::None))?,
         };
-        self.jobs
-            .send(queued)
-            .map_err(|_| ended(Effect::None))?;
+        self.jobs.send(queued).map_err(|_| ended(Effect::None))?;
         // The writer drops a job unanswered only if it is torn down in the middle of it.
         answer.await.map_err(|_| ended(Effect::Unknown))?
     }

@@ -266,14 +266,18 @@ async fn derived_catalog(transaction: &mut Transaction) -> Result<BTreeMap<Owned
     loop {
         let sql = "SELECT position, catalog FROM multicloud_journal \
                    WHERE catalog IS NOT NULL AND position > $1 ORDER BY position LIMIT 1000";
-        let rows = transaction.read(sql, vec![after.into()], PAGE_BYTES).await?;
+        let rows = transaction
+            .read(sql, vec![after.into()], PAGE_BYTES)
+            .await?;
         if rows.is_empty() {
             return Ok(catalog);
         }
         for mut row in rows {
             after = row.int()?;
             let changes: Vec<CatalogChange> = serde_json::from_str(&row.text()?).map_err(|e| {
-                corrupt(format!("the catalog changes at position {after} of the journal are unreadable: {e}"))
+                corrupt(format!(
+                    "the catalog changes at position {after} of the journal are unreadable: {e}"
+                ))
             })?;
             for change in &changes {
                 match owned(change)? {
@@ -320,7 +324,9 @@ async fn current(transaction: &mut Transaction, fence: &Fence) -> Result<Result<
     Ok(Err(Error::new(ErrorKind::Conflict, message)
         .with_code("stale_epoch")
         .with_effect(Effect::None)
-        .with_hint("stop acting for this lease; acquire it again to go on")))
+        .with_hint(
+            "stop acting for this lease; acquire it again to go on",
+        )))
 }
 
 fn held(name: &str, row: &LeaseRow) -> Result<Lease> {

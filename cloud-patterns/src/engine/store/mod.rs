@@ -151,7 +151,7 @@ pub struct Entry {
 /// store.append(&lease.fence, "plan/7", vec![Record::new("begun"), Record::new("done")]).await?;
 /// let entries = store.read("plan/7").complete().await?.into_items();
 /// assert_eq!((entries[1].sequence, entries[1].record.body.as_str()), (2, Some("done")));
-/// # cloud_core::Result::Ok(()) }).unwrap();
+/// # Ok::<(), cloud_core::Error>(()) }).unwrap();
 /// ```
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
@@ -217,7 +217,15 @@ pub trait Store: Debug + Send + Sync {
     async fn release(&self, lease: &Lease) -> Result<()>;
 }
 
-/// The paged reads of a [`Store`] as streams. See there for an example.
+/// The paged reads of a [`Store`] as streams.
+///
+/// ```
+/// # async fn example(store: std::sync::Arc<dyn cloud_patterns::engine::store::Store>) -> cloud_core::Result<()> {
+/// use cloud_patterns::engine::store::StoreExt;
+/// let owned = store.catalog(Some("shop")).complete().await?;
+/// println!("shop owns {} resources", owned.items().len());
+/// # Ok(()) }
+/// ```
 pub trait StoreExt: Store {
     /// All entries of a stream, oldest first.
     fn read<'a>(&'a self, stream: &str) -> Listing<'a, Entry> {

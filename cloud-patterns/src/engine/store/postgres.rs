@@ -28,7 +28,7 @@ const SESSION: &str = "SET lock_timeout = '30s'; SET statement_timeout = '60s'; 
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Orders those who make the tables at the same moment; any number that no other user of the database has.
-const CREATING: &str = "SELECT count(*) FROM (SELECT pg_advisory_xact_lock(7881695318476189812)) AS locked";
+const CREATING: &str = "SELECT pg_advisory_xact_lock(7881695318476189812)::text";
 
 /// A [`Store`](super::Store) in a PostgreSQL database (12 or later, UTF-8), which any number of machines may share.
 ///
@@ -107,7 +107,9 @@ async fn open(url: &SecretString) -> Result<PostgresBackend> {
 }
 
 async fn prepare(connection: &mut dyn Connection) -> Result<()> {
-    let encoding = one(connection, "SELECT current_setting('server_encoding')").await?.text()?;
+    let encoding = one(connection, "SELECT current_setting('server_encoding')")
+        .await?
+        .text()?;
     if encoding != "UTF8" {
         let message = format!("the database is in {encoding}; a store needs UTF8");
         return Err(Error::new(ErrorKind::Unsupported, message));
@@ -134,7 +136,9 @@ async fn prepare(connection: &mut dyn Connection) -> Result<()> {
 }
 
 async fn there(connection: &mut dyn Connection) -> Result<bool> {
-    let sql = "SELECT count(*) FROM (SELECT to_regclass('multicloud_store') AS found) AS f WHERE found IS NOT NULL";
+    // Not to_regclass: it may answer from the server process's cache, which the wait for a lock does not refresh.
+    let sql = "SELECT count(*) FROM pg_catalog.pg_class \
+               WHERE relname = 'multicloud_store' AND pg_catalog.pg_table_is_visible(oid)";
     Ok(one(connection, sql).await?.int()? == 1)
 }
 

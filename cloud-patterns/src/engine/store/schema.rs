@@ -25,11 +25,7 @@ const TABLES: [&str; 6] = [
 ];
 
 /// Makes the tables. To be called in a transaction.
-pub(super) async fn create(
-    connection: &mut dyn Connection,
-    int: &str,
-    text: &str,
-) -> Result<()> {
+pub(super) async fn create(connection: &mut dyn Connection, int: &str, text: &str) -> Result<()> {
     for table in TABLES {
         let sql = table.replace("$int", int).replace("$text", text);
         connection.run(&sql, vec![]).await?;
@@ -55,7 +51,9 @@ pub(super) async fn check(connection: &mut dyn Connection, lock: &str) -> Result
     }
     let error = Error::new(
         ErrorKind::Corrupt,
-        format!("the store was written by {by} (format {version}); this is {WRITER} (format {VERSION})"),
+        format!(
+            "the store was written by {by} (format {version}); this is {WRITER} (format {VERSION})"
+        ),
     );
     Err(error.with_hint("use the version that wrote it, or a later one; nothing was changed"))
 }

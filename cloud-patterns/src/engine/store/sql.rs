@@ -64,7 +64,9 @@ impl<B: Backend> SqlStore<B> {
         let backend = Arc::clone(&self.backend);
         let answer = B::section(async move {
             let mut connection = backend.connection().await?;
-            connection.query(sql.to_owned(), arguments, PAGE_BYTES).await
+            connection
+                .query(sql.to_owned(), arguments, PAGE_BYTES)
+                .await
         })
         .await??;
         Ok((answer.rows, answer.cut))
@@ -82,7 +84,11 @@ impl<B: Backend> SqlStore<B> {
         let size = page_size(page)?;
         let (rows, cut) = self.rows(sql, arguments, size).await?;
         let more = cut || rows.len() > size;
-        let items = rows.into_iter().take(size).map(item).collect::<Result<Vec<T>>>()?;
+        let items = rows
+            .into_iter()
+            .take(size)
+            .map(item)
+            .collect::<Result<Vec<T>>>()?;
         let next = match items.last() {
             Some(last) if more => Some(PageToken::new(place(last))?),
             _ => None,
@@ -111,7 +117,9 @@ impl<B: Backend> SqlStore<B> {
                 if entry.sequence == expected {
                     return Ok(entry);
                 }
-                Err(corrupt(format!("entry {expected} of stream '{stream}' is missing")))
+                Err(corrupt(format!(
+                    "entry {expected} of stream '{stream}' is missing"
+                )))
             },
             |entry| entry.sequence.to_string(),
         )
@@ -141,7 +149,10 @@ impl<B: Backend> SqlStore<B> {
         let (cloud, id) = match &page.after {
             None => ("", ""),
             // A cloud's id has no '/'.
-            Some(token) => token.as_str().split_once('/').ok_or_else(|| foreign(token))?,
+            Some(token) => token
+                .as_str()
+                .split_once('/')
+                .ok_or_else(|| foreign(token))?,
         };
         let mut arguments = vec![cloud.into(), id.into()];
         let sql = match deployment {

@@ -68,7 +68,7 @@ impl SqlStore<SqliteBackend> {
     /// # let folder = folder.path();
     /// let store = SqliteStore::open(folder.join("multicloud.db"), Arc::new(SystemClock)).await?;
     /// # drop(store);
-    /// # cloud_core::Result::Ok(()) }).unwrap();
+    /// # Ok::<(), cloud_core::Error>(()) }).unwrap();
     /// ```
     pub async fn open(path: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self> {
         Self::open_with(path.as_ref(), clock, |options| options).await
@@ -129,7 +129,13 @@ async fn open(
     // Only its metadata: to open and close the file besides SQLite would drop the locks that SQLite has on it.
     match std::fs::metadata(&path) {
         Ok(there) if there.is_file() => {}
-        Ok(_) => return Err(Error::invalid("path", "is not a file", "a file, or no file yet")),
+        Ok(_) => {
+            return Err(Error::invalid(
+                "path",
+                "is not a file",
+                "a file, or no file yet",
+            ));
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => create(&path).await?,
         Err(e) => return Err(unusable(&path, e)),
     }
@@ -137,8 +143,10 @@ async fn open(
     let mut connection = backend.connection().await?;
     let id = connection.run("PRAGMA application_id", vec![]).await?;
     if first(id)? != APPLICATION_ID {
-        return Err(corrupt("the file is not a store of this library; it was left as it is")
-            .with_hint("give the path of another file"));
+        return Err(
+            corrupt("the file is not a store of this library; it was left as it is")
+                .with_hint("give the path of another file"),
+        );
     }
     schema::check(&mut *connection, SqliteBackend::LOCK).await?;
     // A file that may only be read is found out now, not at the first append.
@@ -239,7 +247,10 @@ impl Backend for SqliteBackend {
 
     fn surely_not_committed(&self, error: &Error) -> bool {
         // Without room, or behind another's lock, the end of the transaction was not written to the log.
-        matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Unavailable)
+        matches!(
+            error.kind(),
+            ErrorKind::StorageFull | ErrorKind::Unavailable
+        )
     }
 
     async fn section<T: Send + 'static>(
@@ -264,7 +275,10 @@ fn explain(error: sqlx::Error) -> Error {
             ErrorKind::PermissionDenied,
             "check the owner and the mode of the file and its folder",
         ),
-        Some(5 | 6) => (ErrorKind::Unavailable, "another process holds the store; repeat"),
+        Some(5 | 6) => (
+            ErrorKind::Unavailable,
+            "another process holds the store; repeat",
+        ),
         Some(11 | 26) => (
             ErrorKind::Corrupt,
             "the file was left as it is; restore it from a backup",
@@ -275,12 +289,17 @@ fn explain(error: sqlx::Error) -> Error {
             "check that the folder may be written: SQLite keeps its log beside the file",
         ),
         // A table or column that should be there is not.
-        Some(1) => (ErrorKind::Corrupt, "the file is not a store of this library, or damaged"),
+        Some(1) => (
+            ErrorKind::Corrupt,
+            "the file is not a store of this library, or damaged",
+        ),
         _ => match &error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                 (ErrorKind::Corrupt, "restore the store from a backup")
             }
-            sqlx::Error::PoolTimedOut => (ErrorKind::Unavailable, "the machine is overloaded; repeat"),
+            sqlx::Error::PoolTimedOut => {
+                (ErrorKind::Unavailable, "the machine is overloaded; repeat")
+            }
             _ => (ErrorKind::Internal, "look at the disk and the system's log"),
         },
     };
@@ -294,4 +313,53 @@ fn explain(error: sqlx::Error) -> Error {
         ours = ours.with_retry(Retry::Backoff);
     }
     ours.with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use cloud_core::SystemClock;
+
+    use super::*;
+    use crate::engine::store::{Record, Store, StoreExt};
+
+    #[tokio::test]
+    async fn a_full_disk_fails_what_does_not_fit_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let full = |options: SqliteConnectOptions| options.pragma("max_page_count", "60");
+        let store = SqliteStore::open_with(&path, clock.clone(), full)
+            .await
+            .unwrap();
+        let lease = store.acquire("l", "me", BUSY).await.unwrap().unwrap();
+        let large = Record::new("x".repeat(500_000));
+        // In one batch: the small ones must not fail with the large.
+        let appends = (0..9).map(|n| {
+            let record = if n % 3 == 1 {
+                large.clone()
+            } else {
+                Record::new(n)
+            };
+            store.append(&lease.fence, "s", vec![record])
+        });
+        let answers = futures::future::join_all(appends).await;
+        for (n, answer) in answers.iter().enumerate() {
+            match answer {
+                Ok(_) => assert_ne!(n % 3, 1),
+                Err(error) => {
+                    assert_eq!(n % 3, 1, "{error}");
+                    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+                    assert_eq!(error.effect(), Effect::None);
+                }
+            }
+        }
+        let entries = store.read("s").complete().await.unwrap().into_items();
+        assert_eq!(entries.len(), 6);
+        drop(store);
+        let store = SqliteStore::open(&path, clock).await.unwrap();
+        assert_eq!(
+            store.append(&lease.fence, "s", vec![large]).await.unwrap(),
+            7
+        );
+    }
 }

@@ -100,7 +100,8 @@ impl Transaction {
             )
             .await?;
         let lease = rows.into_iter().next().map(lease_row).transpose()?;
-        self.leases.insert(name.to_owned(), Kept::read(lease.clone()));
+        self.leases
+            .insert(name.to_owned(), Kept::read(lease.clone()));
         Ok(lease)
     }
 
@@ -228,11 +229,18 @@ impl Transaction {
         for ((cloud, id), row) in std::mem::take(&mut self.owned) {
             match row {
                 Some((deployment, resource)) => {
-                    put.push(vec![cloud.into(), id.into(), deployment.into(), resource.into()]);
+                    put.push(vec![
+                        cloud.into(),
+                        id.into(),
+                        deployment.into(),
+                        resource.into(),
+                    ]);
                 }
                 None => {
                     let sql = "DELETE FROM multicloud_owned WHERE cloud = $1 AND id = $2";
-                    self.connection.run(sql, vec![cloud.into(), id.into()]).await?;
+                    self.connection
+                        .run(sql, vec![cloud.into(), id.into()])
+                        .await?;
                 }
             }
         }
@@ -316,7 +324,11 @@ pub(super) fn owned(change: &CatalogChange) -> Result<(OwnedKey, Option<OwnedRow
     match change {
         CatalogChange::Put(resource) => {
             let json = serde_json::to_string(resource).map_err(|e| {
-                Error::invalid("owned resource", format_args!("cannot be written: {e}"), "JSON")
+                Error::invalid(
+                    "owned resource",
+                    format_args!("cannot be written: {e}"),
+                    "JSON",
+                )
             })?;
             let key = (resource.cloud.to_string(), resource.id.to_string());
             Ok((key, Some((resource.deployment.clone(), json))))
