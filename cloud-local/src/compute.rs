@@ -7,17 +7,14 @@
 //! `user-data`, if there is any). A process lives on when this one ends. What it allocates is limited to its type's
 //! memory on Linux (`RLIMIT_DATA`, for each process). `image`, `public_ip` and `ssh_key` have no meaning here.
 
+mod console;
 mod ports;
 pub(crate) mod process;
 pub(crate) mod types;
 
 use std::{
     collections::BTreeMap,
-    fs::OpenOptions,
-    io::{Read, Seek, SeekFrom},
     net::{IpAddr, Ipv4Addr},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
     process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
@@ -45,8 +42,6 @@ use process::{Identity, Launch};
 
 /// How long a stopped process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
-/// How much of the console is handed out.
-const CONSOLE_BYTES: u64 = 64 * 1024;
 
 /// What an instance has beyond what every record has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -183,7 +178,10 @@ impl LocalCompute {
     ) -> Result<InstanceRecord> {
         let mut record = match s.lookup_finishing(&new, kill)? {
             Some(made) if made.status != ResourceStatus::Creating => return Ok(made),
-            Some(unfinished) => unfinished,
+            Some(unfinished) => {
+                kill(&unfinished)?;
+                unfinished
+            }
             None => {
                 self.check_quota(s, &spec.region, new.body.vcpu)?;
                 network::check_subnet(s, spec.network.as_ref(), spec.subnet.as_deref())?;
@@ -203,7 +201,7 @@ impl LocalCompute {
         Err(error)
     }
 
-    /// Starts the process of a record and records it. What a start that was broken off left is ended first.
+    /// Starts the process of a record, of which nothing runs, and records it.
     fn start(
         &self,
         s: &Locked<'_>,
@@ -211,7 +209,6 @@ impl LocalCompute {
         secrets: BTreeMap<String, String>,
     ) -> Result<()> {
         let native = record.id.native().to_owned();
-        kill(record)?;
         let folder = s.state().data_dir(&record.id)?;
         let mut environment = record.body.spec.environment.clone();
         environment.extend(secrets);
@@ -226,7 +223,7 @@ impl LocalCompute {
             let path = folder.join("user-data").to_string_lossy().into_owned();
             environment.insert("MULTICLOUD_USER_DATA".into(), path);
         }
-        let console = open_console(&folder)?;
+        let console = console::open(&folder)?;
         let stderr = console.try_clone().map_err(io_error("open", &folder))?;
         let child = Launch {
             native: &native,
@@ -310,6 +307,7 @@ impl LocalCompute {
     }
 
     fn start_again(&self, s: &Locked<'_>, mut record: InstanceRecord) -> Result<()> {
+        kill(&record)?;
         let mut secrets = resolve(&record.body.spec.secret_environment)?;
         let by_value = s.state().data_dir(&record.id)?.join("secrets.json");
         secrets.extend(read_json::<BTreeMap<String, String>>(&by_value)?.unwrap_or_default());
@@ -397,16 +395,6 @@ fn write_files(s: &Locked<'_>, record: &InstanceRecord, spec: &InstanceSpec) -> 
     };
     let path = folder.join("user-data");
     std::fs::write(&path, data).map_err(io_error("write", &path))
-}
-
-fn open_console(folder: &Path) -> Result<std::fs::File> {
-    let path = folder.join("console.log");
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(io_error("open", &path))
 }
 
 /// Reaps the process and records how it ended.
@@ -559,7 +547,7 @@ impl Compute for LocalCompute {
             self.state.check_id(id, ResourceKind::Instance)?;
             let record: InstanceRecord = self.state.get(id).await?;
             let path = self.state.data_dir(&record.id)?.join("console.log");
-            self.state.blocking(move || tail(&path)).await
+            self.state.blocking(move || console::tail(&path)).await
         };
         read.await
             .map_err(self.state.in_call("compute.console_output"))
@@ -604,17 +592,4 @@ impl LocalCompute {
             .collect();
         page_of(all, page, self.state.max_page_size())
     }
-}
-
-fn tail(path: &Path) -> Result<Bytes> {
-    let mut file = std::fs::File::open(path).map_err(io_error("read", path))?;
-    let length = file.metadata().map_err(io_error("read", path))?.len();
-    let start = length.saturating_sub(CONSOLE_BYTES);
-    file.seek(SeekFrom::Start(start))
-        .map_err(io_error("read", path))?;
-    let mut end = Vec::new();
-    file.take(CONSOLE_BYTES)
-        .read_to_end(&mut end)
-        .map_err(io_error("read", path))?;
-    Ok(end.into())
 }

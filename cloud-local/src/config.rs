@@ -22,6 +22,10 @@ pub struct LocalConfig {
     pub root: PathBuf,
     /// The regions, at least one; a plain text is a region of which only the name is known.
     pub regions: Vec<LocalRegion>,
+    /// The folder of PostgreSQL's server programs; without it they are looked for in `PATH` and in
+    /// `/usr/lib/postgresql/*/bin`. Only with the feature `postgres`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_bin: Option<PathBuf>,
     /// What things cost, for planning with this cloud; absent where no price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<LocalPrices>,
@@ -93,6 +97,7 @@ impl LocalConfig {
         Self {
             root: root.into(),
             regions: regions.into_iter().map(LocalRegion::new).collect(),
+            postgres_bin: None,
             prices: None,
             max_page_size: default_limit(),
             max_instances: default_limit(),

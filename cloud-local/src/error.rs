@@ -43,3 +43,31 @@ pub(crate) fn join_error(error: tokio::task::JoinError) -> Error {
     };
     Error::new(kind, format!("a background task ended early: {error}")).with_effect(Effect::Unknown)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_disk_says_is_told_with_the_file() {
+        let path = Path::new("/data/x.json");
+        for (io, kind) in [
+            (io::ErrorKind::StorageFull, ErrorKind::StorageFull),
+            (
+                io::ErrorKind::ReadOnlyFilesystem,
+                ErrorKind::PermissionDenied,
+            ),
+            (io::ErrorKind::PermissionDenied, ErrorKind::PermissionDenied),
+            // A missing file of ours must not look like a resource that does not exist.
+            (io::ErrorKind::NotFound, ErrorKind::Corrupt),
+            (io::ErrorKind::Other, ErrorKind::Internal),
+        ] {
+            let error = io_error("write", path)(io.into());
+            assert_eq!(error.kind(), kind);
+            assert!(
+                error.to_string().contains("cannot write /data/x.json"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,7 +1,7 @@
-//! `Metrics`: CPU and memory of an instance, measured when they are asked for.
+//! `Metrics`: CPU and memory of an instance and the lag of a database replica, measured when they are asked for.
 //!
-//! Nothing is kept: a query whose span reaches up to now gets one value, in its last step; any other gets none. It takes
-//! some 200 ms, because CPU time has to be looked at twice.
+//! Nothing is kept: a query whose span reaches up to now gets one value, in its last step; any other gets none. Of
+//! an instance it takes some 200 ms, because CPU time has to be looked at twice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,8 +15,17 @@ use sysinfo::{MINIMUM_CPU_UPDATE_INTERVAL, Pid, ProcessRefreshKind, ProcessesToU
 
 use crate::{
     compute::{InstanceBody, process},
+    database::LocalDatabase,
     state::{Record, State},
 };
+
+/// The metrics on offer: of instances, and of database replicas.
+pub(crate) const ALL: [MetricName; 4] = [
+    MetricName::CpuUtilization,
+    MetricName::MemoryUtilization,
+    MetricName::MemoryBytes,
+    MetricName::ReplicationLag,
+];
 
 /// How far the end of a span may lie back and still mean "now".
 const NOW: Duration = Duration::from_secs(60);
@@ -24,44 +33,62 @@ const NOW: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct LocalMetrics {
     state: Arc<State>,
+    database: Arc<LocalDatabase>,
 }
 
 impl LocalMetrics {
-    pub(crate) fn new(state: &Arc<State>) -> Self {
+    pub(crate) fn new(state: &Arc<State>, database: &Arc<LocalDatabase>) -> Self {
         Self {
             state: state.clone(),
+            database: database.clone(),
         }
     }
 
     async fn query(&self, query: &MetricQuery) -> Result<Vec<MetricPoint>> {
         query.validate()?;
-        let known = matches!(
-            query.metric,
-            MetricName::CpuUtilization | MetricName::MemoryUtilization | MetricName::MemoryBytes
-        );
-        if query.resource.kind != ResourceKind::Instance || !known {
-            let what = format!("the metric {} of a {}", query.metric, query.resource.kind);
-            return Err(Error::unsupported(what));
+        let (id, metric) = (&query.resource, query.metric);
+        match (id.kind, metric) {
+            (
+                ResourceKind::Instance,
+                MetricName::CpuUtilization
+                | MetricName::MemoryUtilization
+                | MetricName::MemoryBytes,
+            )
+            | (ResourceKind::Database, MetricName::ReplicationLag) => {}
+            (kind, _) => {
+                return Err(Error::unsupported(format_args!(
+                    "the metric {metric} of a {kind}"
+                )));
+            }
         }
-        let record = self.record(&query.resource).await?;
         let Some(at) = last_step(query, Timestamp::now()) else {
+            self.state.check_up(&id.region)?;
+            self.state.get::<serde_json::Value>(id).await?;
             return Ok(Vec::new());
         };
+        let value = match id.kind {
+            ResourceKind::Database => self.database.replication_lag(id).await?,
+            _ => self.of_instance(id, metric).await?,
+        };
+        Ok(value
+            .map(|value| MetricPoint { at, value })
+            .into_iter()
+            .collect())
+    }
+
+    async fn of_instance(&self, id: &ResourceId, metric: MetricName) -> Result<Option<f64>> {
+        let record = self.record(id).await?;
         let usage = match record.status {
             ResourceStatus::Running => measure(&self.state, &record).await?,
             _ => None,
         };
-        let value = usage.map(|usage| match query.metric {
+        Ok(usage.map(|usage| match metric {
             MetricName::CpuUtilization => usage.cpu_percent / f64::from(record.body.vcpu),
             MetricName::MemoryUtilization => {
                 100.0 * usage.memory / record.body.memory.bytes() as f64
             }
             _ => usage.memory,
-        });
-        Ok(value
-            .map(|value| MetricPoint { at, value })
-            .into_iter()
-            .collect())
+        }))
     }
 
     async fn record(&self, id: &ResourceId) -> Result<Record<InstanceBody>> {

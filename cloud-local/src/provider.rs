@@ -5,7 +5,7 @@ use std::{any::Any, fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use cloud_core::{
     Alphabet, Billing, BillingCapabilities, Capabilities, Cloud, CloudId, Compute,
-    ComputeCapabilities, Database, DeleteOptions, Error, Functions, ListQuery, MetricName, Metrics,
+    ComputeCapabilities, Database, DeleteOptions, Error, Functions, ListQuery, Metrics,
     MetricsCapabilities, NameRule, Network, Page, PageRequest, Provider, Quota, Region, RegionInfo,
     Resource, ResourceId, ResourceKind, ResourceQuery, Result, Storage, View,
 };
@@ -14,10 +14,10 @@ use crate::{
     billing::LocalBilling,
     compute::LocalCompute,
     config::LocalConfig,
-    database::{self, LocalDatabase},
+    database::LocalDatabase,
     functions::{self, LocalFunctions},
     listing::{cut, page_size, page_start},
-    metrics::LocalMetrics,
+    metrics::{self, LocalMetrics},
     network::{self, LocalNetwork},
     state::State,
     storage::{self, LocalStorage},
@@ -105,14 +105,16 @@ impl LocalCloud {
         }
         config.validate()?;
         let state = State::open(id, &config).await?;
-        let capabilities = capabilities(&config);
+        let database = LocalDatabase::new(&state, &config)?;
+        let database = Arc::new(database);
+        let capabilities = capabilities(&config, &database);
         let inner = Inner {
             compute: Arc::new(LocalCompute::new(&state, &config)),
             storage: Arc::new(LocalStorage::new(&state)),
-            database: Arc::new(LocalDatabase::new(state.clone())),
+            database: database.clone(),
             network: Arc::new(LocalNetwork::new(&state)),
             functions: Arc::new(LocalFunctions::new(&state)),
-            metrics: Arc::new(LocalMetrics::new(&state)),
+            metrics: Arc::new(LocalMetrics::new(&state, &database)),
             billing: Arc::new(LocalBilling::new(&state, &config)),
             state,
             config,
@@ -130,6 +132,10 @@ impl LocalCloud {
 
     pub(crate) fn state(&self) -> &Arc<State> {
         &self.inner.state
+    }
+
+    pub(crate) fn databases(&self) -> &LocalDatabase {
+        &self.inner.database
     }
 
     /// One page of one kind, without its type. Kinds that are not on offer have none.
@@ -176,23 +182,19 @@ impl LocalCloud {
     }
 }
 
-fn capabilities(config: &LocalConfig) -> Capabilities {
+fn capabilities(config: &LocalConfig, database: &LocalDatabase) -> Capabilities {
     Capabilities {
         idempotent_tokens: true,
         consistency_window: Duration::ZERO,
         max_page_size: config.max_page_size,
         compute: Some(compute_capabilities(config)),
         storage: Some(storage::capabilities()),
-        database: Some(database::capabilities()),
+        database: Some(database.capabilities()),
         network: Some(network::capabilities()),
         kubernetes: None,
         functions: Some(functions::capabilities()),
         metrics: Some(MetricsCapabilities {
-            metrics: vec![
-                MetricName::CpuUtilization,
-                MetricName::MemoryUtilization,
-                MetricName::MemoryBytes,
-            ],
+            metrics: metrics::ALL.to_vec(),
             retention: Duration::ZERO,
         }),
         dns: None,

@@ -42,18 +42,21 @@ impl LocalCloud {
         database::stop_all(self.state(), region).await
     }
 
-    /// Ends an outage. Instances and servers stay dead until they are started; the data is what it was. Nothing if the region is up.
+    /// Ends an outage, and starts the database servers that it stopped; instances stay dead until they are started. The data is
+    /// what it was. In a region that is up it starts the servers that died otherwise, when the machine was restarted for one.
     ///
     /// # Errors
-    /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput) for an unknown region, or any of this machine's.
+    /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput) for an unknown region, or any of this machine's. The region is then
+    /// up, but a server in it may still be stopped: repeat the call.
     pub async fn bring_up(&self, region: &Region) -> Result<()> {
-        let region = region.clone();
+        let marked = region.clone();
         self.state()
             .locked_while_down(move |s| {
-                s.state().region(&region)?;
-                remove_if_there(&s.state().down_mark(&region)).map(drop)
+                s.state().region(&marked)?;
+                remove_if_there(&s.state().down_mark(&marked)).map(drop)
             })
-            .await
+            .await?;
+        self.databases().start_all(region).await
     }
 
     /// Whether a region is down.

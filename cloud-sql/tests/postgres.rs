@@ -232,7 +232,6 @@ async fn wrong_statements_say_what_is_wrong(sql: &dyn Sql) {
         ("SELECT 1 / 0 AS n", vec![], Some("22012"), "division by zero"),
         ("INSERT INTO orders DEFAULT VALUES", vec![], Some("23502"), "customer"),
         ("SELECT $1::int AS n", vec![], None, "0 are given, 1 are in"),
-        ("SELECT 1 AS n", vec![1.into()], None, "1 are given, 0 are in"),
         ("SELECT $1 AS n", vec!["a\0b".into()], Some("22021"), "invalid byte sequence"),
         ("SELECT 1 WHERE now() > $1", vec!["soon".into()], None, "parameter $1 is no TIMESTAMPTZ"),
         ("SELECT 1 WHERE 1 = $1", vec!["x".into()], None, "parameter $1 is a text where"),

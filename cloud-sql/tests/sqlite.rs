@@ -76,7 +76,7 @@ async fn wrong_statements_say_what_is_wrong() {
     sql.create_table(&orders()).await.unwrap();
     for (statement, parameters, says) in [
         ("SELEC 1", vec![], "syntax error"),
-        ("SELECT * FROM nothing", vec![], "no such table: nothing"),
+        ("SELECT * FROM absent", vec![], "no such table: absent"),
         ("SELECT 1; DELETE FROM orders", vec![], "more than one"),
         ("SELECT $1", vec![], "'$1' is in the statement"),
         ("SELECT 1", vec![1.into()], "$1 is not in the statement"),

@@ -7,8 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use cloud_core::{
-    Capabilities, ClientToken, Cloud, CloudId, DeleteOptions, Function, FunctionSpec, Functions, Invocation, InvokeMode,
-    ListQuery, Page, PageRequest, Provider, Quota, Region, RegionInfo, Resource, ResourceId, ResourceQuery, Result,
+    Capabilities, ClientToken, Cloud, CloudId, DeleteOptions, Function, FunctionSpec, Functions,
+    Invocation, InvokeMode, ListQuery, Page, PageRequest, Provider, Quota, Region, RegionInfo,
+    Resource, ResourceId, ResourceQuery, Result,
 };
 use cloud_testkit::{
     conformance::{Harness, Outcome, Report, run_all, run_named, trials},
@@ -31,7 +32,11 @@ async fn plain() {
     let report = passes(SimCloud::new("plain", 1)).await;
     // Only what needs a large object, or capabilities that this cloud has none of, is not run.
     assert!(report.passed() > 180, "{}", report.passed());
-    let not_run: Vec<_> = report.trials().iter().filter(|t| matches!(t.outcome, Outcome::Skipped(_))).collect();
+    let not_run: Vec<_> = report
+        .trials()
+        .iter()
+        .filter(|t| matches!(t.outcome, Outcome::Skipped(_)))
+        .collect();
     assert!(not_run.len() < 10, "{not_run:?}");
 }
 
@@ -68,14 +73,19 @@ async fn names_that_are_not_unique_small_pages_and_missing_services() {
     let skipped = Outcome::Skipped("capability not declared".into());
     assert_eq!(report.outcome("cluster.lifecycle"), Some(&skipped));
     assert_eq!(report.outcome("compute.undeclared"), Some(&Outcome::Passed));
-    assert_eq!(report.outcome("network.peering_overlap"), Some(&Outcome::Passed));
+    assert_eq!(
+        report.outcome("network.peering_overlap"),
+        Some(&Outcome::Passed)
+    );
 }
 
 /// In real time and on several threads, so that what is said to be concurrent is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn on_several_threads() {
     let cloud = SimCloud::new("threads", 5);
-    let concurrent = |name: &str| name.contains("concurrent") || name.contains("one_winner") || name.contains("absent");
+    let concurrent = |name: &str| {
+        name.contains("concurrent") || name.contains("one_winner") || name.contains("absent")
+    };
     let report = run_named(&SimHarness::new(cloud), concurrent).await;
     report.assert_passed();
     assert!(report.passed() >= 14, "{report}");
@@ -126,7 +136,11 @@ impl Cloud for Broken {
     fn functions(&self) -> Result<Arc<dyn Functions>> {
         Ok(Arc::new(Self(self.0.clone(), self.1)))
     }
-    async fn list_resources_page(&self, query: &ResourceQuery, page: &PageRequest) -> Result<Page<Resource>> {
+    async fn list_resources_page(
+        &self,
+        query: &ResourceQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Resource>> {
         self.0.list_resources_page(query, page).await
     }
     async fn get_resource(&self, id: &ResourceId) -> Result<Resource> {
@@ -163,7 +177,11 @@ impl Functions for Broken {
         }
         self.0.get_function(&id).await
     }
-    async fn list_functions_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<Function>> {
+    async fn list_functions_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Function>> {
         let (mut query, mut page) = (query.clone(), page.clone());
         match self.1 {
             Flaw::IgnoresTagFilter => query.tags = Default::default(),
@@ -212,7 +230,10 @@ async fn failure(harness: &SimHarness, trial: &str) -> String {
 
 fn declared_only(can: &mut Capabilities) {
     let whole = can.clone();
-    *can = Capabilities { functions: whole.functions, ..Capabilities::none() };
+    *can = Capabilities {
+        functions: whole.functions,
+        ..Capabilities::none()
+    };
     can.idempotent_tokens = true;
 }
 
@@ -220,29 +241,64 @@ fn declared_only(can: &mut Capabilities) {
 async fn each_flaw_fails_its_trial() {
     let cases = [
         (Flaw::DropsFirstOfSecondPage, "function.pagination", "lacks"),
-        (Flaw::DropsFirstOfSecondPage, "function.listing_while_mutating", "listed 0 times"),
+        (
+            Flaw::DropsFirstOfSecondPage,
+            "function.listing_while_mutating",
+            "listed 0 times",
+        ),
         (Flaw::RepeatsItems, "function.pagination", "has duplicates"),
-        (Flaw::IgnoresPageSize, "function.pagination", "a page of at most"),
-        (Flaw::DeleteAlwaysTrue, "function.delete_twice", "the second delete answers true"),
-        (Flaw::DeleteAlwaysTrue, "function.hostile_ids", "says that it deleted something"),
+        (
+            Flaw::IgnoresPageSize,
+            "function.pagination",
+            "a page of at most",
+        ),
+        (
+            Flaw::DeleteAlwaysTrue,
+            "function.delete_twice",
+            "the second delete answers true",
+        ),
+        (
+            Flaw::DeleteAlwaysTrue,
+            "function.hostile_ids",
+            "says that it deleted something",
+        ),
         (Flaw::DeleteDoesNothing, "function.lifecycle", "to be gone"),
         (Flaw::IgnoresTagFilter, "function.tags", "finds"),
-        (Flaw::LosesTags, "function.tags", "the create answers with the tags"),
-        (Flaw::AcceptsAnyKind, "function.wrong_kind", "not with one of [InvalidInput]"),
+        (
+            Flaw::LosesTags,
+            "function.tags",
+            "the create answers with the tags",
+        ),
+        (
+            Flaw::AcceptsAnyKind,
+            "function.wrong_kind",
+            "not with one of [InvalidInput]",
+        ),
         (Flaw::CutsNames, "function.longest_name", "becomes"),
         (Flaw::InventsOutput, "functions.invoke", "gives Some(Null)"),
     ];
     for (flaw, trial, reason) in cases {
-        let sim = SimCloud::builder("broken", 6).capabilities(declared_only).build().unwrap();
-        run_named(&SimHarness::new(sim.clone()), |name| name == trial).await.assert_passed();
+        let sim = SimCloud::builder("broken", 6)
+            .capabilities(declared_only)
+            .build()
+            .unwrap();
+        run_named(&SimHarness::new(sim.clone()), |name| name == trial)
+            .await
+            .assert_passed();
         let why = failure(&SimHarness::new(Broken(sim, flaw)), trial).await;
-        assert!(why.contains(reason), "{flaw:?} fails {trial} for another reason: {why}");
+        assert!(
+            why.contains(reason),
+            "{flaw:?} fails {trial} for another reason: {why}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_behind_fails_the_trial() {
-    let sim = SimCloud::builder("leaky", 7).capabilities(declared_only).build().unwrap();
+    let sim = SimCloud::builder("leaky", 7)
+        .capabilities(declared_only)
+        .build()
+        .unwrap();
     let leaky = SimHarness::new(Broken(sim.clone(), Flaw::DeleteDoesNothing));
     let why = failure(&leaky, "function.different_tokens").await;
     assert!(why.contains("clean-up"), "{why}");
@@ -260,11 +316,24 @@ async fn tokens_declared_but_ignored_fail() {
             .build()
             .unwrap()
     };
-    for trial in ["repeated_create", "concurrent_creates", "token_of_another_spec", "cancelled_create"] {
+    for trial in [
+        "repeated_create",
+        "concurrent_creates",
+        "token_of_another_spec",
+        "cancelled_create",
+    ] {
         let cloud = build();
-        let why = failure(&SimHarness::new(cloud.clone()), &format!("instance.{trial}")).await;
+        let why = failure(
+            &SimHarness::new(cloud.clone()),
+            &format!("instance.{trial}"),
+        )
+        .await;
         assert!(!why.contains("clean-up"), "{why}");
-        assert!(cloud.is_empty(), "what the failed {trial} made is there: {:?}", cloud.living());
+        assert!(
+            cloud.is_empty(),
+            "what the failed {trial} made is there: {:?}",
+            cloud.living()
+        );
         assert!(!cloud.duplicates().is_empty(), "{trial} made no duplicate");
     }
 }
@@ -285,7 +354,11 @@ async fn a_lag_that_is_not_declared_fails() {
 #[tokio::test(start_paused = true)]
 async fn a_capability_that_is_not_true_fails() {
     let unique = |can: &mut Capabilities| can.compute.as_mut().unwrap().unique_names = true;
-    let cloud = SimCloud::builder("boastful", 10).unique_names(false).capabilities(unique).build().unwrap();
+    let cloud = SimCloud::builder("boastful", 10)
+        .unique_names(false)
+        .capabilities(unique)
+        .build()
+        .unwrap();
     let why = failure(&SimHarness::new(cloud), "instance.already_exists").await;
     assert!(why.contains("a second of its name was made"), "{why}");
 }
@@ -308,10 +381,21 @@ impl Harness for Panicking {
 #[tokio::test(start_paused = true)]
 async fn a_panic_fails_its_trial_only() {
     let harness = Panicking(SimHarness::new(SimCloud::new("sim", 11)));
-    let report = run_named(&harness, |name| ["instance.lifecycle", "bucket.lifecycle"].contains(&name)).await;
+    let report = run_named(&harness, |name| {
+        ["instance.lifecycle", "bucket.lifecycle"].contains(&name)
+    })
+    .await;
     let why = "panicked: no instances today".to_owned();
-    assert_eq!(report.outcome("instance.lifecycle"), Some(&Outcome::Failed(why)));
+    assert_eq!(
+        report.outcome("instance.lifecycle"),
+        Some(&Outcome::Failed(why))
+    );
     assert_eq!(report.outcome("bucket.lifecycle"), Some(&Outcome::Passed));
-    assert!(report.to_string().ends_with("conformance of sim: 1 passed, 1 failed, 0 skipped"), "{report}");
+    assert!(
+        report
+            .to_string()
+            .ends_with("conformance of sim: 1 passed, 1 failed, 0 skipped"),
+        "{report}"
+    );
     assert!(std::panic::catch_unwind(|| report.assert_passed()).is_err());
 }

@@ -471,3 +471,27 @@ listings! {
         list_instance_types by list_instance_types_page(ListQuery) -> InstanceType;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_has_one_variable_and_a_variable_one_value() {
+        let spec = |ports: &[(&str, u16)]| {
+            let mut spec = InstanceSpec::new("web", Region::new("eu-1").unwrap());
+            spec.environment.insert("HOST".into(), "::".into());
+            spec.ports = ports.iter().map(|(n, p)| ((*n).into(), *p)).collect();
+            spec.validate()
+        };
+        assert!(spec(&[("PORT", 0), ("ADMIN", 0), ("DEBUG", 9000)]).is_ok());
+        for ports in [
+            [("HOST", 80)].as_slice(),
+            &[("A=B", 80)],
+            &[("", 80)],
+            &[("A", 80), ("B", 80)],
+        ] {
+            assert!(spec(ports).is_err(), "{ports:?}");
+        }
+    }
+}

@@ -35,10 +35,14 @@ impl Account {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
-        let users = Users::new_with_refreshed_list()
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot list the accounts: {e}")))?;
+        let users = Users::new_with_refreshed_list().map_err(|e| {
+            Error::new(
+                ErrorKind::Internal,
+                format!("cannot list the accounts: {e}"),
+            )
+        })?;
         let found = NAMES.iter().find_map(|name| {
-            let user = users.list().iter().find(|u| u.name() == *name)?;
+            let user = users.iter().find(|u| u.name() == *name)?;
             Some(Self {
                 name: (*name).to_owned(),
                 uid: **user.id(),
@@ -46,7 +50,8 @@ impl Account {
             })
         });
         found.map(Some).ok_or_else(|| {
-            let message = "PostgreSQL does not run as root, and there is no account 'postgres' or 'nobody'";
+            let message =
+                "PostgreSQL does not run as root, and there is no account 'postgres' or 'nobody'";
             Error::new(ErrorKind::PermissionDenied, message)
         })
     }
@@ -66,7 +71,11 @@ impl Account {
     /// # Errors
     /// `PermissionDenied`, naming a folder that is not ours and closed to it.
     pub(crate) fn let_through(&self, ours: &Path, path: &Path) -> Result<()> {
-        for folder in path.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty()) {
+        for folder in path
+            .ancestors()
+            .skip(1)
+            .filter(|f| !f.as_os_str().is_empty())
+        {
             let about = fs::metadata(folder).map_err(io_error("look at", folder))?;
             let mode = about.permissions().mode();
             let open = if about.uid() == self.uid {
@@ -93,45 +102,4 @@ impl Account {
         }
         Ok(())
     }
-}
-
-/// Copies a folder with all that is in it, and gives the copy to the account.
-///
-/// # Errors
-/// Any of this machine's; a part may have been copied then.
-pub(crate) fn copy_tree(from: &Path, to: &Path, account: Option<&Account>) -> Result<()> {
-    let mode = fs::metadata(from).map_err(io_error("look at", from))?.permissions();
-    fs::create_dir(to).map_err(io_error("make the folder", to))?;
-    for entry in fs::read_dir(from).map_err(io_error("list", from))? {
-        let entry = entry.map_err(io_error("list", from))?;
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().map_err(io_error("look at", &from))?.is_dir() {
-            copy_tree(&from, &to, account)?;
-        } else {
-            copy_file(&from, &to, account)?;
-        }
-    }
-    fs::set_permissions(to, mode).map_err(io_error("close", to))?;
-    account.map_or(Ok(()), |account| account.give(to))
-}
-
-/// Copies a file with its mode, to the disk, and gives the copy to the account.
-pub(crate) fn copy_file(from: &Path, to: &Path, account: Option<&Account>) -> Result<()> {
-    fs::copy(from, to).map_err(io_error("copy to", to))?;
-    fs::File::open(to)
-        .and_then(|copy| copy.sync_all())
-        .map_err(io_error("write", to))?;
-    account.map_or(Ok(()), |account| account.give(to))
-}
-
-/// The bytes of all files below a folder.
-pub(crate) fn tree_size(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
-        let entry = entry.map_err(io_error("list", folder))?;
-        let path = entry.path();
-        let about = entry.metadata().map_err(io_error("look at", &path))?;
-        bytes += if about.is_dir() { tree_size(&path)? } else { about.len() };
-    }
-    Ok(bytes)
 }

@@ -68,24 +68,38 @@ impl Programs {
             };
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let debian = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten();
         let mut versions: Vec<(u32, PathBuf)> = debian
             .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path().join("bin"))))
             .collect();
         versions.sort_unstable_by(|a, b| b.cmp(a));
         let dirs = std::env::split_paths(&path).chain(versions.into_iter().map(|(_, dir)| dir));
         // A server finds the rest of its installation from where it really is.
-        let real = |dir: PathBuf| Some(dir.join("initdb").canonicalize().ok()?.parent()?.to_owned());
-        Ok(dirs.filter_map(real).find(|dir| Self::missing(dir).is_none()).map(Self))
+        let real =
+            |dir: PathBuf| Some(dir.join("initdb").canonicalize().ok()?.parent()?.to_owned());
+        Ok(dirs
+            .filter_map(real)
+            .find(|dir| Self::missing(dir).is_none())
+            .map(Self))
     }
 
     fn missing(dir: &Path) -> Option<&'static str> {
-        Self::NEEDED.into_iter().find(|name| !dir.join(name).is_file())
+        Self::NEEDED
+            .into_iter()
+            .find(|name| !dir.join(name).is_file())
     }
 
     /// The server's version: `15.14`.
     pub(crate) async fn version(&self) -> Result<String> {
-        let said = run(self.command("postgres", None).arg("--version"), "postgres", PROGRAM).await?;
+        let said = run(
+            self.command("postgres", None).arg("--version"),
+            "postgres",
+            PROGRAM,
+        )
+        .await?;
         let version = said.split_whitespace().nth(2).unwrap_or_default();
         Ok(version.to_owned())
     }
@@ -116,7 +130,9 @@ async fn run(command: &mut Command, name: &str, limit: Duration) -> Result<Strin
             let message = format!("{name} did not end within {limit:?}");
             return Err(Error::new(ErrorKind::Timeout, message));
         }
-        Ok(output) => output.map_err(|e| Error::from(e).context(format_args!("cannot run {name}")))?,
+        Ok(output) => {
+            output.map_err(|e| Error::from(e).context(format_args!("cannot run {name}")))?
+        }
     };
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -126,11 +142,18 @@ async fn run(command: &mut Command, name: &str, limit: Duration) -> Result<Strin
         true => ErrorKind::StorageFull,
         false => ErrorKind::Internal,
     };
-    Err(Error::new(kind, format!("{name} failed: {}", last_lines(&said))))
+    Err(Error::new(
+        kind,
+        format!("{name} failed: {}", last_lines(&said)),
+    ))
 }
 
 fn last_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
     lines[lines.len().saturating_sub(5)..].join("; ")
 }
 
@@ -178,7 +201,9 @@ impl Cluster {
 
     /// Gives a file in its folder to whom it runs under.
     pub(crate) fn give(&self, file: &Path) -> Result<()> {
-        self.account.as_ref().map_or(Ok(()), |account| account.give(file))
+        self.account
+            .as_ref()
+            .map_or(Ok(()), |account| account.give(file))
     }
 
     /// Makes the cluster, with us as its only role. Nothing runs yet.
@@ -190,7 +215,15 @@ impl Cluster {
         command
             .arg("-D")
             .arg(data(&self.folder))
-            .args(["-U", ADMIN, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"])
+            .args([
+                "-U",
+                ADMIN,
+                "-A",
+                "scram-sha-256",
+                "-E",
+                "UTF8",
+                "--locale=C",
+            ])
             .arg(format!("--pwfile={}", password.display()));
         let made = run(&mut command, "initdb", PROGRAM).await;
         remove_if_there(&password)?;
@@ -224,25 +257,43 @@ impl Cluster {
             .arg("-l")
             .arg(self.folder.join("server.log"))
             .args(["-w", "-t", &START.as_secs().to_string(), "-o"])
-            .arg(format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"));
+            .arg(format!(
+                "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+            ));
         match run(&mut command, "pg_ctl start", START + Duration::from_secs(5)).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 stop(&self.folder)?;
-                let log = std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
-                Err(error.context(format_args!("the server did not start ({})", last_lines(&log))))
+                let log =
+                    std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
+                Err(error.context(format_args!(
+                    "the server did not start ({})",
+                    last_lines(&log)
+                )))
             }
         }
     }
 
     /// Copies a running server's cluster into this one's folder. With a slot, the copy is a stand-by that follows the server.
     pub(crate) async fn copy_from(&self, port: u16, slot: Option<&str>) -> Result<()> {
-        let mut command = self.programs.command("pg_basebackup", self.account.as_ref());
+        let mut command = self
+            .programs
+            .command("pg_basebackup", self.account.as_ref());
         command
             .env("PGPASSFILE", self.pgpass())
             .arg("-D")
             .arg(data(&self.folder))
-            .args(["-h", "127.0.0.1", "-U", REPLICATION, "-w", "-X", "stream", "-c", "fast"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-U",
+                REPLICATION,
+                "-w",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+            ])
             .args(["-p", &port.to_string()]);
         if let Some(slot) = slot {
             command.args(["-R", "-C", "-S", slot]);
@@ -258,10 +309,13 @@ fn processes(folder: &Path) -> Result<Vec<u32>> {
         return Ok(Vec::new());
     };
     let mut system = System::new().map_err(no_processes)?;
-    let what = ProcessRefreshKind::nothing().with_cwd(UpdateKind::Always).without_tasks();
+    let what = ProcessRefreshKind::nothing()
+        .with_cwd(UpdateKind::Always)
+        .without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
     let ours = system.processes().values().filter(|p| {
-        !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead) && p.cwd() == Some(&*data)
+        !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead)
+            && p.cwd() == Some(&*data)
     });
     Ok(ours.map(|p| p.pid().as_u32()).collect())
 }
@@ -272,7 +326,12 @@ fn server(folder: &Path) -> Result<Option<Pid>> {
     let Ok(text) = std::fs::read_to_string(data.join("postmaster.pid")) else {
         return Ok(None);
     };
-    let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw) else {
+    let Some(pid) = text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse().ok())
+        .and_then(Pid::from_raw)
+    else {
         return Ok(None);
     };
     Ok(works_in(pid, &data)?.then_some(pid))
@@ -284,10 +343,13 @@ fn works_in(pid: Pid, data: &Path) -> Result<bool> {
     };
     let pid = sysinfo::Pid::from_u32(pid.as_raw_nonzero().get().cast_unsigned());
     let mut system = System::new().map_err(no_processes)?;
-    let what = ProcessRefreshKind::nothing().with_cwd(UpdateKind::Always).without_tasks();
+    let what = ProcessRefreshKind::nothing()
+        .with_cwd(UpdateKind::Always)
+        .without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
     Ok(system.process(pid).is_some_and(|p| {
-        !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead) && p.cwd() == Some(&*data)
+        !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead)
+            && p.cwd() == Some(&*data)
     }))
 }
 
@@ -313,7 +375,10 @@ pub(crate) fn stop(folder: &Path) -> Result<()> {
                 .with_hint("they may wait for a device; repeat the call"));
         }
         if began.elapsed() > STOP || server(folder)?.is_none() {
-            for pid in left.into_iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+            for pid in left
+                .into_iter()
+                .filter_map(|pid| Pid::from_raw(pid.cast_signed()))
+            {
                 signal(pid, &data(folder), Signal::KILL)?;
             }
         }

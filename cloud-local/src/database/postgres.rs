@@ -9,8 +9,8 @@ use cloud_core::{
 use url::Url;
 
 use super::{
-    account::{copy_tree},
     cluster::{ADMIN, Cluster, REPLICATION, data},
+    files::copy_tree,
     secrets::Secrets,
 };
 
@@ -25,7 +25,11 @@ pub(crate) fn check_names(database: &str, user: &str) -> Result<()> {
     };
     if reserved(user) {
         let problem = format!("is '{user}', which is reserved");
-        return Err(Error::invalid("user", problem, "names that begin neither with pg_ nor with multicloud_"));
+        return Err(Error::invalid(
+            "user",
+            problem,
+            "names that begin neither with pg_ nor with multicloud_",
+        ));
     }
     if ["postgres", "template0", "template1"].contains(&database) {
         let problem = format!("is '{database}', which every server has");
@@ -35,13 +39,25 @@ pub(crate) fn check_names(database: &str, user: &str) -> Result<()> {
 }
 
 /// Makes a cluster with one database and its owner, and starts it.
-pub(crate) async fn create(cluster: &Cluster, port: u16, database: &str, user: &str, secrets: &Secrets) -> Result<()> {
+pub(crate) async fn create(
+    cluster: &Cluster,
+    port: u16,
+    database: &str,
+    user: &str,
+    secrets: &Secrets,
+) -> Result<()> {
     prepare(cluster, secrets).await?;
     cluster.init(secrets).await?;
     cluster.start(port).await?;
     let admin = admin(port, secrets).await?;
-    let role = "SELECT format('CREATE ROLE %I LOGIN REPLICATION PASSWORD %L', $1::text, $2::text) AS s";
-    run_made(&*admin, role, &[REPLICATION, secrets.replication.expose_secret()]).await?;
+    let role =
+        "SELECT format('CREATE ROLE %I LOGIN REPLICATION PASSWORD %L', $1::text, $2::text) AS s";
+    run_made(
+        &*admin,
+        role,
+        &[REPLICATION, secrets.replication.expose_secret()],
+    )
+    .await?;
     let role = "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', $1::text, $2::text) AS s";
     run_made(&*admin, role, &[user, secrets.owner.expose_secret()]).await?;
     let made = "SELECT format('CREATE DATABASE %I OWNER %I', $1::text, $2::text) AS s";
@@ -82,9 +98,10 @@ pub(crate) async fn restore(
         secrets.owner = password;
     }
     prepare(cluster, &secrets).await?;
-    let (from, to, account) = (data(snapshot), data(&cluster.folder), cluster.account.clone());
+    let (from, copy) = (data(snapshot), cluster.clone());
     blocking(move || {
-        copy_tree(&from, &to, account.as_ref())?;
+        let to = data(&copy.folder);
+        copy_tree(&from, &to, &|path| copy.give(path))?;
         // A snapshot of a replica would go on following.
         crate::state::remove_if_there(&to.join("standby.signal")).map(drop)
     })
@@ -99,7 +116,13 @@ pub(crate) async fn restore(
 }
 
 /// Makes a stand-by that follows a running server, and starts it.
-pub(crate) async fn replicate(source: &Path, source_port: u16, cluster: &Cluster, port: u16, replica: &ResourceId) -> Result<()> {
+pub(crate) async fn replicate(
+    source: &Path,
+    source_port: u16,
+    cluster: &Cluster,
+    port: u16,
+    replica: &ResourceId,
+) -> Result<()> {
     let secrets = Secrets::read(&source.join("secrets.json"))?;
     prepare(cluster, &secrets).await?;
     let admin = admin(source_port, &secrets).await?;
@@ -118,12 +141,18 @@ fn slot(replica: &ResourceId) -> String {
 pub(crate) async fn promote(folder: &Path, port: u16) -> Result<()> {
     let admin = admin(port, &Secrets::read(&folder.join("secrets.json"))?).await?;
     let promoted = admin
-        .query("SELECT NOT pg_is_in_recovery() OR pg_promote(true, 120) AS done", &[])
+        .query(
+            "SELECT NOT pg_is_in_recovery() OR pg_promote(true, 120) AS done",
+            &[],
+        )
         .await?;
     if promoted.first().and_then(|row| row.get("done")) == Some(&SqlValue::Bool(true)) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Timeout, "the replica did not become a primary within 120 s"))
+    Err(Error::new(
+        ErrorKind::Timeout,
+        "the replica did not become a primary within 120 s",
+    ))
 }
 
 /// Removes the slots of replicas that are gone: a slot keeps everything that its replica has not read.
@@ -140,7 +169,10 @@ async fn drop_slots(admin: &dyn Sql, which: impl Fn(&str) -> bool) -> Result<()>
             && which(name)
         {
             admin
-                .query("SELECT pg_drop_replication_slot($1)", &[name.as_str().into()])
+                .query(
+                    "SELECT pg_drop_replication_slot($1)",
+                    &[name.as_str().into()],
+                )
                 .await?;
         }
     }
@@ -153,14 +185,24 @@ pub(crate) async fn lag(folder: &Path, port: u16) -> Result<Option<f64>> {
     let lag = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN NULL \
                WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
                ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) END::float8 AS lag";
-    match admin.query(lag, &[]).await?.pop().and_then(|mut row| row.remove("lag")) {
+    match admin
+        .query(lag, &[])
+        .await?
+        .pop()
+        .and_then(|mut row| row.remove("lag"))
+    {
         Some(SqlValue::Float(seconds)) => Ok(Some(seconds.max(0.0))),
         _ => Ok(None),
     }
 }
 
 /// How the owner connects.
-pub(crate) fn connection(folder: &Path, port: u16, database: &str, user: &str) -> Result<ConnectionInfo> {
+pub(crate) fn connection(
+    folder: &Path,
+    port: u16,
+    database: &str,
+    user: &str,
+) -> Result<ConnectionInfo> {
     let secrets = Secrets::read(&folder.join("secrets.json"))?;
     Ok(ConnectionInfo {
         engine: Engine::Postgres,
@@ -168,7 +210,10 @@ pub(crate) fn connection(folder: &Path, port: u16, database: &str, user: &str) -
         port: Some(port),
         database: database.into(),
         user: user.into(),
-        url: address(port, user, &secrets.owner, database)?.as_str().to_owned().into(),
+        url: address(port, user, &secrets.owner, database)?
+            .as_str()
+            .to_owned()
+            .into(),
         password: Some(secrets.owner),
     })
 }
@@ -188,7 +233,8 @@ fn address(port: u16, user: &str, password: &SecretString, database: &str) -> Re
 async fn admin(port: u16, secrets: &Secrets) -> Result<Arc<dyn Sql>> {
     let mut url = address(port, ADMIN, &secrets.admin, "postgres")?;
     // A statement that fails is not written to the server's log: there may be a password in it.
-    url.query_pairs_mut().append_pair("options", "-c log_min_error_statement=panic");
+    url.query_pairs_mut()
+        .append_pair("options", "-c log_min_error_statement=panic");
     cloud_sql::connect(Engine::Postgres, &url.as_str().to_owned().into()).await
 }
 
@@ -198,11 +244,18 @@ async fn run_made(admin: &dyn Sql, made: &str, parameters: &[&str]) -> Result<()
     let mut rows = admin.query(made, &parameters).await?;
     match rows.pop().and_then(|mut row| row.remove("s")) {
         Some(SqlValue::Text(statement)) => admin.execute(&statement, &[]).await.map(drop),
-        _ => Err(Error::new(ErrorKind::Internal, "the server made no statement")),
+        _ => Err(Error::new(
+            ErrorKind::Internal,
+            "the server made no statement",
+        )),
     }
 }
 
 /// Runs file work that may be slow on the blocking pool.
-async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R> + Send + 'static) -> Result<R> {
-    tokio::task::spawn_blocking(work).await.map_err(crate::error::join_error)?
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R> + Send + 'static,
+) -> Result<R> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(crate::error::join_error)?
 }

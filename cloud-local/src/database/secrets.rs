@@ -47,15 +47,19 @@ impl Secrets {
 
     /// Writes them; the file's folder is given away as a whole.
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
-        let text = serde_json::to_string(self)
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot encode passwords: {e}")))?;
+        let text = serde_json::to_string(self).map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("cannot encode passwords: {e}"))
+        })?;
         write_private(file, &text)
     }
 
     /// A password file for libpq's programs: they take the replication role's password from it.
     pub(crate) fn write_pgpass(&self, file: &Path) -> Result<()> {
         // Ours are of letters and digits, so nothing has to be escaped.
-        write_private(file, &format!("*:*:*:*:{}\n", self.replication.expose_secret()))
+        write_private(
+            file,
+            &format!("*:*:*:*:{}\n", self.replication.expose_secret()),
+        )
     }
 }
 
@@ -66,11 +70,13 @@ fn password() -> Result<SecretString> {
     let mut text = String::with_capacity(32);
     while text.len() < 32 {
         let mut bytes = [0; 64];
-        SysRng
-            .try_fill_bytes(&mut bytes)
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("no randomness to be had: {e}")))?;
+        SysRng.try_fill_bytes(&mut bytes).map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("no randomness to be had: {e}"))
+        })?;
         // What lies beyond 62 is thrown away: every letter is as likely as any other.
-        let letters = bytes.iter().filter_map(|b| LETTERS.get(usize::from(b >> 2)));
+        let letters = bytes
+            .iter()
+            .filter_map(|b| LETTERS.get(usize::from(b >> 2)));
         text.extend(letters.map(|b| char::from(*b)).take(32 - text.len()));
     }
     Ok(text.into())
@@ -104,9 +110,15 @@ mod tests {
         secrets.write(&file).unwrap();
         let back = Secrets::read(&file).unwrap();
         let all = [&back.admin, &back.replication, &back.owner].map(|s| s.expose_secret());
-        assert!(all.iter().all(|p| p.len() == 32 && p.bytes().all(|b| b.is_ascii_alphanumeric())));
+        assert!(
+            all.iter()
+                .all(|p| p.len() == 32 && p.bytes().all(|b| b.is_ascii_alphanumeric()))
+        );
         assert!(all[0] != all[1] && all[1] != all[2]);
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert!(!format!("{secrets:?}").contains(all[2]));
     }
 }

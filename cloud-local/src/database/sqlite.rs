@@ -3,20 +3,22 @@
 use std::path::Path;
 
 use cloud_core::{ConnectionInfo, Engine, Error, ErrorKind, Result, SecretString};
-use sqlx::{
-    ConnectOptions, Connection, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode},
-};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use url::Url;
+
+use super::files::copy_file;
+use crate::{error::join_error, state::remove_if_there};
 
 /// The file, in the folder of the server or snapshot.
 pub(crate) const FILE: &str = "database.db";
 
-/// Makes an empty database. One that a broken-off attempt left is empty too.
+/// Makes an empty database, or sets up one that is there.
 pub(crate) async fn create(folder: &Path) -> Result<()> {
     let mut connection = open(folder, true).await?;
     // Read by every later connection from the file itself.
-    let wal = sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await;
+    let wal = sqlx::query("PRAGMA journal_mode = WAL")
+        .execute(&mut connection)
+        .await;
     wal.map_err(failed)?;
     connection.close().await.map_err(failed)
 }
@@ -26,9 +28,34 @@ pub(crate) async fn snapshot(from: &Path, to: &Path) -> Result<()> {
     let mut connection = open(from, false).await?;
     let file = to.join(FILE);
     let file = file.to_str().ok_or_else(|| no_text(to))?;
-    let copied = sqlx::query("VACUUM INTO $1").bind(file).execute(&mut connection).await;
+    let copied = sqlx::query("VACUUM INTO $1")
+        .bind(file)
+        .execute(&mut connection)
+        .await;
     copied.map_err(failed)?;
     connection.close().await.map_err(failed)
+}
+
+/// Makes a server's file of a snapshot's.
+pub(crate) async fn restore(from: &Path, to: &Path) -> Result<()> {
+    let (source, copy) = (from.join(FILE), to.join(FILE));
+    tokio::task::spawn_blocking(move || copy_file(&source, &copy))
+        .await
+        .map_err(join_error)??;
+    create(to).await
+}
+
+/// Removes what a broken-off attempt left.
+pub(crate) fn clear(folder: &Path) -> Result<()> {
+    for file in [
+        FILE,
+        "database.db-wal",
+        "database.db-shm",
+        "database.db-journal",
+    ] {
+        remove_if_there(&folder.join(file))?;
+    }
+    Ok(())
 }
 
 /// How to connect.
@@ -56,7 +83,9 @@ async fn open(folder: &Path, create: bool) -> Result<SqliteConnection> {
         .create_if_missing(create)
         .busy_timeout(std::time::Duration::from_secs(30))
         .disable_statement_logging();
-    SqliteConnection::connect_with(&options).await.map_err(failed)
+    SqliteConnection::connect_with(&options)
+        .await
+        .map_err(failed)
 }
 
 fn failed(error: sqlx::Error) -> Error {

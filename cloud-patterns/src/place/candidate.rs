@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cloud_core::{
-    Decimal, InstanceSize, InstanceType, Location, Money, PriceUnit, Purchase, Quota, Region,
+    Decimal, InstanceSize, InstanceType, Location, Money, Price, PriceUnit, Purchase, Quota, Region,
     ResourceType,
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Candidate<'a> {
     pub(super) region: Option<&'a ObservedRegion>,
     /// Prices by the hour.
     hourly: HashMap<(ResourceType, &'a str, Purchase), &'a Money>,
+    /// The least price for each other unit.
+    rates: HashMap<(ResourceType, PriceUnit), &'a Money>,
 }
 
 /// What a component gets at a place.
@@ -29,6 +31,8 @@ pub(super) struct Candidate<'a> {
 pub(super) struct Offer {
     /// What one replica costs a month.
     pub(super) unit_cost: Option<Money>,
+    /// What it costs by use, and for one of what, where there is no cost by the month.
+    pub(super) rate: Option<(Money, &'static str)>,
     /// The type that the price is of.
     pub(super) instance_type: Option<String>,
     /// What one replica takes of the quotas, by their names.
@@ -62,6 +66,7 @@ impl<'a> Candidate<'a> {
                     cloud,
                     region: None,
                     hourly: HashMap::new(),
+                    rates: HashMap::new(),
                 })),
             }
         }
@@ -70,9 +75,18 @@ impl<'a> Candidate<'a> {
     }
 
     fn new(cloud: &'a ObservedCloud, region: &'a ObservedRegion) -> Self {
+        let on_demand = |price: &&Price| price.purchase == Purchase::OnDemand;
+        let mut rates: HashMap<_, &Money> = HashMap::new();
+        for price in region.prices.iter().flatten().filter(on_demand) {
+            let least = rates.entry((price.resource_type, price.unit)).or_insert(&price.price);
+            if (&price.price.currency, price.price.amount) < (&least.currency, least.amount) {
+                *least = &price.price;
+            }
+        }
         let prices = region.prices.iter().flatten();
         let hourly = prices.filter(|price| price.unit == PriceUnit::Hour);
         Self {
+            rates,
             place: Location::new(cloud.id.clone(), region.info.region.clone()),
             cloud,
             region: Some(region),
@@ -102,9 +116,8 @@ impl<'a> Candidate<'a> {
         spec.check(&self.cloud.capabilities)
             .map_err(|e| e.message().to_owned())?;
         let offer = self.price(spec, region, fits)?;
-        let priced = matches!(spec, Typed::Instance(_) | Typed::Database(_) | Typed::Cluster(_));
         let by_cost = requirements.optimize_for == Some(OptimizeFor::Cost);
-        if by_cost && priced && offer.unit_cost.is_none() {
+        if by_cost && has_price(spec) && offer.unit_cost.is_none() && offer.rate.is_none() {
             return Err("its price is unknown, and cost is to be optimised".into());
         }
         Ok(offer)
@@ -190,23 +203,24 @@ impl<'a> Candidate<'a> {
                     ..Offer::default()
                 }
             }
-            Typed::Bucket(_) => taking(Quota::BUCKETS),
-            Typed::Network(_) => taking(Quota::NETWORKS),
-            Typed::Function(_) => taking(Quota::FUNCTIONS),
+            Typed::Bucket(_) => {
+                let rate = self.rates.get(&(ResourceType::Storage, PriceUnit::GibMonth));
+                by_use(Quota::BUCKETS, rate.map(|price| ((*price).clone(), "GiB and month")))
+            }
+            Typed::Network(_) => by_use(Quota::NETWORKS, None),
+            Typed::Function(_) => {
+                let rate = self.rates.get(&(ResourceType::Serverless, PriceUnit::MillionRequests));
+                by_use(Quota::FUNCTIONS, rate.map(|price| ((*price).clone(), "million calls")))
+            }
         })
     }
 
     /// The price of an item, or of the cheapest of its family.
     fn cheapest(&self, family: ResourceType, sku: Option<&str>) -> Option<&'a Money> {
-        if let Some(sku) = sku {
-            return self.hourly.get(&(family, sku, Purchase::OnDemand)).copied();
+        match sku {
+            Some(sku) => self.hourly.get(&(family, sku, Purchase::OnDemand)).copied(),
+            None => self.rates.get(&(family, PriceUnit::Hour)).copied(),
         }
-        let of_family = self.hourly.iter().filter(|((of, _, purchase), _)| {
-            *of == family && *purchase == Purchase::OnDemand
-        });
-        of_family
-            .map(|(_, price)| *price)
-            .min_by(|a, b| (&a.currency, a.amount).cmp(&(&b.currency, b.amount)))
     }
 
     fn fit(
@@ -273,8 +287,14 @@ impl<'a> Candidate<'a> {
     }
 }
 
-fn taking(quota: &'static str) -> Offer {
+/// Whether things of this kind have a price; networks have none of their own.
+pub(super) fn has_price(spec: &Typed) -> bool {
+    !matches!(spec, Typed::Network(_))
+}
+
+fn by_use(quota: &'static str, rate: Option<(Money, &'static str)>) -> Offer {
     Offer {
+        rate,
         takes: vec![(quota, 1)],
         ..Offer::default()
     }

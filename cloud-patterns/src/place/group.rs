@@ -8,7 +8,7 @@ use cloud_core::{
 
 use super::{
     Placed, Wanted,
-    candidate::{Candidate, Fits, Offer},
+    candidate::{Candidate, Fits, Offer, has_price},
     latency::{estimated_rtt_ms, great_circle_km},
 };
 use crate::{
@@ -72,6 +72,8 @@ struct Score {
     unpriced: usize,
     /// What all of it costs a month, as far as known.
     cost: Decimal,
+    /// The sum of the prices of what is paid by use.
+    rate: Decimal,
     currency: Option<Currency>,
 }
 
@@ -79,7 +81,7 @@ impl Score {
     fn is_better_than(&self, other: &Self) -> bool {
         let order = self.latency_ms.total_cmp(&other.latency_ms);
         let order = order.then(self.unpriced.cmp(&other.unpriced));
-        order.then(self.cost.cmp(&other.cost)).is_lt()
+        order.then(self.cost.cmp(&other.cost)).then(self.rate.cmp(&other.rate)).is_lt()
     }
 
     /// Why this place was not taken, and the best was.
@@ -91,13 +93,23 @@ impl Score {
         if self.unpriced > best.unpriced {
             return "its price is unknown, and that of the chosen place is known".into();
         }
-        match (self.cost - best.cost, &self.currency) {
-            (more, Some(currency)) if more > Decimal::ZERO => {
-                format!("dearer: {} {currency} a month more", more.round_dp(2).normalize())
+        let (more, rate) = (self.cost - best.cost, self.rate - best.rate);
+        match &self.currency {
+            Some(currency) if more > Decimal::ZERO => {
+                format!("dearer: {} {currency} a month more", rounded(more))
+            }
+            Some(currency) if rate > Decimal::ZERO => {
+                format!("dearer: {} {currency} more by use", rounded(rate))
             }
             _ => format!("as good, but {place} comes first by name"),
         }
     }
+}
+
+/// To cents; what is less is shown as it is.
+fn rounded(amount: Decimal) -> Decimal {
+    let cents = amount.round_dp(2);
+    if cents.is_zero() { amount } else { cents }.normalize()
 }
 
 /// Puts a group where it is best, and takes its share of the quotas there.
@@ -144,10 +156,10 @@ pub(super) fn place_group(
         }
     }
     quotas.take(chosen, members, offers);
-    let alone = candidates.len() == 1;
+    let unsuited = candidates.len() - feasible.len();
     let placed = members.iter().zip(offers).zip(rejected).map(|((member, offer), mut rejected)| {
         rejected.sort_by(|a, b| a.place.cmp(&b.place));
-        placed(member, members, offer, chosen, candidates, rejected, alone)
+        placed(member, members, offer, chosen, candidates, rejected, unsuited)
     });
     Ok(placed.collect())
 }
@@ -204,6 +216,7 @@ fn score(
         latency_ms: 0.0,
         unpriced: 0,
         cost: Decimal::ZERO,
+        rate: Decimal::ZERO,
         currency: None,
     };
     for (member, offer) in members.iter().zip(offers) {
@@ -211,18 +224,21 @@ fn score(
             score.latency_ms += latency_ms(target, candidate, candidates)
                 .ok_or("its latency cannot be estimated: its or the target's coordinates are unknown")?;
         }
-        match total(offer, member.wanted.replicas) {
-            None => score.unpriced += 1,
-            Some(cost) => {
-                let expected = currency.get_or_insert_with(|| cost.currency.clone());
-                if *expected != cost.currency {
-                    let other = cost.currency;
-                    return Err(format!("its prices are in {other}, which cannot be compared with {expected}"));
-                }
-                score.cost = score.cost.checked_add(cost.amount).ok_or("its price overflows")?;
-                score.currency = Some(cost.currency);
+        let (price, sum) = match (total(offer, member.wanted.replicas), &offer.rate) {
+            (Some(cost), _) => (cost, &mut score.cost),
+            (None, Some((rate, _))) => (rate.clone(), &mut score.rate),
+            (None, None) => {
+                score.unpriced += usize::from(has_price(&member.spec));
+                continue;
             }
+        };
+        let expected = currency.get_or_insert_with(|| price.currency.clone());
+        if *expected != price.currency {
+            let other = price.currency;
+            return Err(format!("its prices are in {other}, which cannot be compared with {expected}"));
         }
+        *sum = sum.checked_add(price.amount).ok_or("its price overflows")?;
+        score.currency = Some(price.currency);
     }
     Ok(score)
 }
@@ -270,7 +286,7 @@ fn placed(
     chosen: &Candidate<'_>,
     candidates: &[Candidate<'_>],
     rejected: Vec<Rejection>,
-    alone: bool,
+    unsuited: usize,
 ) -> Placed {
     let replicas = member.wanted.replicas;
     let monthly_cost = total(offer, replicas);
@@ -278,18 +294,24 @@ fn placed(
     if let Some(name) = &offer.instance_type {
         figures.insert("instance type".to_owned(), name.clone());
     }
+    if let Some((rate, unit)) = &offer.rate {
+        figures.insert("price by use".to_owned(), format!("{rate} for a {unit}"));
+    }
     let latency = member.target().and_then(|target| {
         let ms = latency_ms(target, chosen, candidates)?;
         figures.insert(format!("round trip to {target}, estimated"), format!("{ms:.1} ms"));
         Some(ms)
     });
-    let mut why = match (&member.wanted.pinned, alone, latency, &monthly_cost) {
-        (Some((_, why)), ..) => why.clone(),
-        (None, true, ..) => "the only place there is".to_owned(),
-        (None, false, Some(_), _) => "the least latency of the places that suit".to_owned(),
-        (None, false, None, Some(_)) => "the least cost of the places that suit".to_owned(),
-        (None, false, None, None) => "the first by name of the places that suit".to_owned(),
+    let suited = rejected.len() + 1 - unsuited;
+    let priced = monthly_cost.is_some() || offer.rate.is_some();
+    let why = match (&member.wanted.pinned, latency) {
+        (Some((_, why)), _) => why,
+        (None, _) if suited == 1 => "the only place that suits",
+        (None, Some(_)) => "the least latency of the places that suit",
+        (None, None) if priced => "the least cost of the places that suit",
+        (None, None) => "the best of the places that suit",
     };
+    let mut why = why.to_owned();
     let others: Vec<_> = members.iter().map(|m| m.name()).filter(|n| *n != member.name()).collect();
     if !others.is_empty() && member.wanted.pinned.is_none() {
         let shown: Vec<_> = others.iter().take(5).map(|n| format!("'{n}'")).collect();

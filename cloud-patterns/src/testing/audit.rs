@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_core::{
-    CloudExt, CloudId, Listing, Ownership, PageRequest, ResourceId, ResourceQuery, Result,
+    CloudExt, CloudId, Ownership, ResourceId, ResourceQuery, Result,
 };
-use futures::TryStreamExt;
 use tokio::time::sleep;
 
 use crate::engine::{
     clouds::Clouds,
     plan::{Action, Plan},
-    store::Store,
+    store::{Store, StoreExt},
 };
 
 /// What was found to be wrong.
@@ -85,11 +84,7 @@ async fn tagged(clouds: &Clouds, deployment: &str) -> Result<BTreeMap<Place, Own
 }
 
 async fn catalog(store: &dyn Store, deployment: &str) -> Result<BTreeSet<Place>> {
-    let listing = Listing::new(PageRequest::default(), |page| async move {
-        store.catalog_page(Some(deployment), &page).await
-    });
-    listing
-        .map_ok(|owned| (owned.cloud, owned.id))
-        .try_collect()
-        .await
+    let owned = store.catalog(Some(deployment)).complete().await?;
+    let places = owned.into_items().into_iter().map(|o| (o.cloud, o.id));
+    Ok(places.collect())
 }

@@ -4,9 +4,8 @@ use std::{fmt, future::Future, sync::Arc};
 
 use async_trait::async_trait;
 use cloud_core::{
-    Cloud, DeleteOptions, Error, ErrorKind, Listing, PageRequest, Result, intercept::Stack,
+    Cloud, DeleteOptions, Error, ErrorKind, Result, intercept::Stack,
 };
-use futures::TryStreamExt;
 
 use super::{
     audit::audit,
@@ -17,7 +16,7 @@ use crate::engine::{
     clouds::Clouds,
     plan::{Action, Plan, Step},
     saga::{Executor, ExecutorOptions, Outcome, Run},
-    store::{CatalogChange, OwnedResource, Store},
+    store::{CatalogChange, Store, StoreExt},
 };
 
 /// How often a run is resumed before it counts as unresumable.
@@ -189,6 +188,7 @@ where
             cases.extend(WriteFault::ALL.map(|fault| Case::UndoWrite(n, fault)));
         }
         for case in cases {
+            tracing::debug!(%case, "crash harness");
             self.case(case, &mut report).await?;
         }
         Ok(report)
@@ -349,13 +349,10 @@ impl<'w> Stage<'w> {
     async fn remove_all(&self) -> Result<Outcome> {
         let plan = &self.world.plan;
         let store = &*self.world.store;
-        let listing = Listing::new(PageRequest::default(), |page| async move {
-            store.catalog_page(Some(&plan.deployment), &page).await
-        });
-        let owned: Vec<OwnedResource> = listing.try_collect().await?;
+        let owned = store.catalog(Some(&plan.deployment)).complete().await?;
         let mut steps: Vec<Step> = Vec::new();
         for made in plan.steps.iter().rev() {
-            let Some(owned) = owned.iter().find(|o| o.step == made.id) else {
+            let Some(owned) = owned.items().iter().find(|o| o.step == made.id) else {
                 continue;
             };
             let depends_on = steps.last().map(|s| s.id.clone()).into_iter().collect();

@@ -184,7 +184,7 @@ fn yaml(text: &str) -> Result<Tree> {
         max_total_scalar_bytes: MAX_BYTES,
     };
     let options = serde_saphyr::options! {
-        budget: Some(budget),
+        budget: budget,
         with_snippet: false,
         strict_booleans: true,
     };

@@ -33,12 +33,19 @@ async fn cancelled(context: &Context<'_>) -> Result<(), Failure> {
             }
         })
         .await
-        .map_err(|e| Failure::new(format!("abandoned after {after:?}, the create cannot be repeated: {e:?}")))?;
+        .map_err(|e| {
+            Failure::new(format!(
+                "abandoned after {after:?}, the create cannot be repeated: {e:?}"
+            ))
+        })?;
         context.ready(&made.id).await?;
-        made_by(context, &token, &[made.id.clone()])
+        made_by(context, &token, std::slice::from_ref(&made.id))
             .await
             .map_err(|failure| Failure::new(format!("abandoned after {after:?}: {failure}")))?;
-        ensure!(subject.delete(&made.id).await?, "delete says that there was nothing");
+        ensure!(
+            subject.delete(&made.id).await?,
+            "delete says that there was nothing"
+        );
         context.gone(&made.id).await?;
         made_by(context, &token, &[]).await?;
     }
@@ -47,7 +54,13 @@ async fn cancelled(context: &Context<'_>) -> Result<(), Failure> {
 
 async fn cancelled_delete(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
-    for (i, after) in context.harness.abandon_after().into_iter().enumerate().take(context.harness.most(subject.kind())) {
+    for (i, after) in context
+        .harness
+        .abandon_after()
+        .into_iter()
+        .enumerate()
+        .take(context.harness.most(subject.kind()))
+    {
         let made = context.create_ready(&*subject, &format!("d{i}")).await?;
         let _ = timeout(after, subject.delete(&made.id)).await;
         subject.delete(&made.id).await?;

@@ -9,13 +9,16 @@ use std::{
 };
 
 use cloud_core::{
-    Capabilities, ClientToken, Cloud, CloudExt, DeleteOptions, Error, ErrorKind, ListQuery, Listing,
-    PageRequest, Region, Resource,
-    ResourceId, ResourceKind, ResourceQuery, ResourceStatus, Tags, WaitOptions, wait_until,
+    Capabilities, ClientToken, Cloud, CloudExt, DeleteOptions, Error, ErrorKind, ListQuery,
+    Listing, PageRequest, Region, Resource, ResourceId, ResourceKind, ResourceQuery,
+    ResourceStatus, Tags, WaitOptions, wait_until,
 };
 use tokio::time::Instant;
 
-use super::{Harness, ensure, subject::{self, Subject}};
+use super::{
+    Harness, ensure,
+    subject::{self, Subject},
+};
 
 /// Why a trial failed.
 ///
@@ -33,12 +36,19 @@ pub struct Failure {
 impl Failure {
     /// A failure for this reason.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), skip: false, kind: None }
+        Self {
+            reason: reason.into(),
+            skip: false,
+            kind: None,
+        }
     }
 
     /// No failure: the harness does not provide what the trial needs.
     pub fn skip(reason: impl Into<String>) -> Self {
-        Self { skip: true, ..Self::new(reason) }
+        Self {
+            skip: true,
+            ..Self::new(reason)
+        }
     }
 
     /// The kind of the error that it comes from.
@@ -129,7 +139,11 @@ impl<'a> Context<'a> {
     /// # Errors
     /// If they are no tags.
     pub fn tags(&self, more: &[(&str, &str)]) -> Result<Tags, Failure> {
-        Ok(Tags::new([(Self::TAG, self.prefix.as_str())].into_iter().chain(more.iter().copied()))?)
+        Ok(Tags::new(
+            [(Self::TAG, self.prefix.as_str())]
+                .into_iter()
+                .chain(more.iter().copied()),
+        )?)
     }
 
     pub(super) fn capabilities(&self) -> &Capabilities {
@@ -138,24 +152,43 @@ impl<'a> Context<'a> {
 
     /// Remembers what was made, so that a listing that misses it cannot hide it from the clean-up.
     pub(super) fn note(&self, id: &ResourceId) {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
+        self.made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(id.clone());
     }
 
     /// The kind that this trial is run for.
     pub(super) async fn subject(&self) -> Result<Arc<dyn Subject>, Failure> {
-        let kind = self.kind.ok_or_else(|| Failure::new("this trial has no kind"))?;
+        let kind = self
+            .kind
+            .ok_or_else(|| Failure::new("this trial has no kind"))?;
         subject::of_kind(self, kind).await
     }
 
     /// Creates one and notes it for the clean-up.
-    pub(super) async fn create(&self, subject: &dyn Subject, suffix: &str) -> Result<Resource, Failure> {
-        let made = subject.create(&self.name_of(subject.kind(), suffix), &self.tags(&[])?, &ClientToken::random()).await?;
+    pub(super) async fn create(
+        &self,
+        subject: &dyn Subject,
+        suffix: &str,
+    ) -> Result<Resource, Failure> {
+        let made = subject
+            .create(
+                &self.name_of(subject.kind(), suffix),
+                &self.tags(&[])?,
+                &ClientToken::random(),
+            )
+            .await?;
         self.note(&made.id);
         Ok(made)
     }
 
     /// [`create`](Self::create), and waits until it is ready.
-    pub(super) async fn create_ready(&self, subject: &dyn Subject, suffix: &str) -> Result<Resource, Failure> {
+    pub(super) async fn create_ready(
+        &self,
+        subject: &dyn Subject,
+        suffix: &str,
+    ) -> Result<Resource, Failure> {
         let made = self.create(subject, suffix).await?;
         self.ready(&made.id).await
     }
@@ -166,13 +199,19 @@ impl<'a> Context<'a> {
     }
 
     /// Waits until a resource is in this state.
-    pub(super) async fn reach(&self, id: &ResourceId, status: ResourceStatus) -> Result<Resource, Failure> {
+    pub(super) async fn reach(
+        &self,
+        id: &ResourceId,
+        status: ResourceStatus,
+    ) -> Result<Resource, Failure> {
         self.note(id);
         let what = format!("{id} to be {status}");
         Ok(wait_until(&what, &self.wait, || async {
             let now = match self.cloud.get_resource(id).await {
                 // Right after its creation.
-                Err(error) if error.kind() == ErrorKind::NotFound && !self.window().is_zero() => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::NotFound && !self.window().is_zero() => {
+                    return Ok(None);
+                }
                 answer => answer?,
             };
             if now.status == ResourceStatus::Failed && status != ResourceStatus::Failed {
@@ -186,14 +225,16 @@ impl<'a> Context<'a> {
 
     /// Waits until a resource is not there any more.
     pub(super) async fn gone(&self, id: &ResourceId) -> Result<(), Failure> {
-        Ok(wait_until(&format!("{id} to be gone"), &self.wait, || async {
-            match self.cloud.get_resource(id).await {
-                Ok(resource) => Ok((resource.status == ResourceStatus::Deleted).then_some(())),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(())),
-                Err(error) => Err(error),
-            }
-        })
-        .await?)
+        Ok(
+            wait_until(&format!("{id} to be gone"), &self.wait, || async {
+                match self.cloud.get_resource(id).await {
+                    Ok(resource) => Ok((resource.status == ResourceStatus::Deleted).then_some(())),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(())),
+                    Err(error) => Err(error),
+                }
+            })
+            .await?,
+        )
     }
 
     fn window(&self) -> Duration {
@@ -226,7 +267,12 @@ impl<'a> Context<'a> {
     /// Everything that bears the tag of this trial and is not gone.
     pub(super) async fn living(&self) -> Result<Vec<Resource>, Failure> {
         let query = ResourceQuery::tagged(self.tags(&[])?);
-        let mut living = self.cloud.list_resources(&query).complete().await?.into_items();
+        let mut living = self
+            .cloud
+            .list_resources(&query)
+            .complete()
+            .await?
+            .into_items();
         living.retain(|resource| resource.status != ResourceStatus::Deleted);
         Ok(living)
     }
@@ -254,12 +300,19 @@ impl<'a> Context<'a> {
         });
         cleaned.await?;
         let left = self.living().await?;
-        ensure!(left.is_empty(), "left behind: {:?}", left.iter().map(|r| &r.id).collect::<Vec<_>>());
+        ensure!(
+            left.is_empty(),
+            "left behind: {:?}",
+            left.iter().map(|r| &r.id).collect::<Vec<_>>()
+        );
         Ok(())
     }
 
     fn noted(&self) -> Vec<ResourceId> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     async fn exists(&self, id: &ResourceId) -> Result<bool, Error> {
@@ -272,7 +325,16 @@ impl<'a> Context<'a> {
 
     /// Deletes one; a dependency that is still there is waited out by the next round.
     async fn remove(&self, id: &ResourceId) -> Result<(), Error> {
-        match self.cloud.delete_resource(id, &DeleteOptions { with_contents: true }).await {
+        match self
+            .cloud
+            .delete_resource(
+                id,
+                &DeleteOptions {
+                    with_contents: true,
+                },
+            )
+            .await
+        {
             Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
             _ => Ok(()),
         }
@@ -280,7 +342,12 @@ impl<'a> Context<'a> {
 }
 
 /// All of a listing of one kind.
-pub(super) async fn list_all(subject: &dyn Subject, query: &ListQuery) -> Result<Vec<Resource>, Failure> {
-    let listing = Listing::new(PageRequest::default(), |page| async move { subject.list_page(query, &page).await });
+pub(super) async fn list_all(
+    subject: &dyn Subject,
+    query: &ListQuery,
+) -> Result<Vec<Resource>, Failure> {
+    let listing = Listing::new(PageRequest::default(), |page| async move {
+        subject.list_page(query, &page).await
+    });
     Ok(listing.complete().await?.into_items())
 }

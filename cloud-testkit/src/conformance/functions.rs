@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use cloud_core::{
-    ClientToken, Effect, ErrorKind, FunctionSpec, InvokeMode, ResourceId,
-};
+use cloud_core::{ClientToken, Effect, ErrorKind, FunctionSpec, InvokeMode, ResourceId};
 use futures::future::join_all;
 use serde_json::json;
 
@@ -24,7 +22,11 @@ pub(super) fn trials() -> Vec<Trial> {
 
 async fn deployed(context: &Context<'_>, mut spec: FunctionSpec) -> Result<ResourceId, Failure> {
     spec.tags = context.tags(&[])?;
-    let made = context.cloud.functions()?.create_function(&spec, &ClientToken::random()).await?;
+    let made = context
+        .cloud
+        .functions()?
+        .create_function(&spec, &ClientToken::random())
+        .await?;
     Ok(context.ready(&made.id).await?.id)
 }
 
@@ -35,10 +37,23 @@ async fn echo(context: &Context<'_>) -> Result<ResourceId, Failure> {
 async fn invoke(context: &Context<'_>) -> Result<(), Failure> {
     let functions = context.cloud.functions()?;
     let id = echo(context).await?;
-    for input in [json!({"name": "Ada", "größe": [1, 2.5, null, true]}), json!("text\nwith \"quotes\""), json!(null), json!([])] {
+    for input in [
+        json!({"name": "Ada", "größe": [1, 2.5, null, true]}),
+        json!("text\nwith \"quotes\""),
+        json!(null),
+        json!([]),
+    ] {
         let call = functions.invoke(&id, &input, InvokeMode::Wait).await?;
-        ensure!(call.error.is_none(), "{input} makes it fail: {:?}", call.error);
-        ensure!(call.output.as_ref() == Some(&input), "{input} gives {:?}", call.output);
+        ensure!(
+            call.error.is_none(),
+            "{input} makes it fail: {:?}",
+            call.error
+        );
+        ensure!(
+            call.output.as_ref() == Some(&input),
+            "{input} gives {:?}",
+            call.output
+        );
         ensure!(!call.request_id.is_empty(), "the call has no id");
     }
     let calls = (0..8).map(|i| {
@@ -48,7 +63,10 @@ async fn invoke(context: &Context<'_>) -> Result<(), Failure> {
     for call in join_all(calls).await {
         let (i, call) = call.map_err(|e| Failure::new(format!("a call died: {e}")))?;
         let output = call?.output;
-        ensure!(output == Some(json!(i)), "of 8 calls at once the one with {i} gives {output:?}");
+        ensure!(
+            output == Some(json!(i)),
+            "of 8 calls at once the one with {i} gives {output:?}"
+        );
     }
     Ok(())
 }
@@ -56,13 +74,24 @@ async fn invoke(context: &Context<'_>) -> Result<(), Failure> {
 async fn queue(context: &Context<'_>) -> Result<(), Failure> {
     let functions = context.cloud.functions()?;
     let id = echo(context).await?;
-    let declared = context.capabilities().functions.as_ref().is_some_and(|f| f.asynchronous);
+    let declared = context
+        .capabilities()
+        .functions
+        .as_ref()
+        .is_some_and(|f| f.asynchronous);
     match functions.invoke(&id, &json!(1), InvokeMode::Queue).await {
         Ok(call) => {
             ensure!(declared, "calls are queued although that is not declared");
-            ensure!(call.output.is_none(), "a queued call gives {:?}", call.output);
+            ensure!(
+                call.output.is_none(),
+                "a queued call gives {:?}",
+                call.output
+            );
         }
-        Err(error) => ensure!(!declared && error.kind() == ErrorKind::Unsupported, "a queued call answers {error:?}"),
+        Err(error) => ensure!(
+            !declared && error.kind() == ErrorKind::Unsupported,
+            "a queued call answers {error:?}"
+        ),
     }
     Ok(())
 }
@@ -70,13 +99,26 @@ async fn queue(context: &Context<'_>) -> Result<(), Failure> {
 async fn payload(context: &Context<'_>) -> Result<(), Failure> {
     let functions = context.cloud.functions()?;
     let id = echo(context).await?;
-    let most = context.capabilities().functions.as_ref().map_or(0, |f| f.max_payload_bytes);
+    let most = context
+        .capabilities()
+        .functions
+        .as_ref()
+        .map_or(0, |f| f.max_payload_bytes);
     let input = json!("x".repeat(most + 1));
     match functions.invoke(&id, &input, InvokeMode::Wait).await {
-        Ok(_) => Err(Failure::new(format!("an input of more than {most} bytes is accepted"))),
+        Ok(_) => Err(Failure::new(format!(
+            "an input of more than {most} bytes is accepted"
+        ))),
         Err(error) => {
-            ensure!(error.kind() == ErrorKind::InvalidInput, "too large an input answers {error:?}, not InvalidInput");
-            ensure!(error.effect() == Effect::None, "the refusal has the effect {:?}", error.effect());
+            ensure!(
+                error.kind() == ErrorKind::InvalidInput,
+                "too large an input answers {error:?}, not InvalidInput"
+            );
+            ensure!(
+                error.effect() == Effect::None,
+                "the refusal has the effect {:?}",
+                error.effect()
+            );
             Ok(())
         }
     }
@@ -87,8 +129,16 @@ async fn failing(context: &Context<'_>) -> Result<(), Failure> {
         return Err(Failure::skip("the harness has no failing function"));
     };
     let id = deployed(context, spec).await?;
-    let call = context.cloud.functions()?.invoke(&id, &json!({}), InvokeMode::Wait).await?;
-    ensure!(call.error.is_some(), "a failing function gives {:?} and no error", call.output);
+    let call = context
+        .cloud
+        .functions()?
+        .invoke(&id, &json!({}), InvokeMode::Wait)
+        .await?;
+    ensure!(
+        call.error.is_some(),
+        "a failing function gives {:?} and no error",
+        call.output
+    );
     Ok(())
 }
 
@@ -98,11 +148,25 @@ async fn timeout(context: &Context<'_>) -> Result<(), Failure> {
     };
     spec.timeout_seconds = 1;
     let id = deployed(context, spec).await?;
-    match context.cloud.functions()?.invoke(&id, &json!({}), InvokeMode::Wait).await {
-        Ok(call) => Err(Failure::new(format!("5 s of work within 1 s give {call:?}"))),
+    match context
+        .cloud
+        .functions()?
+        .invoke(&id, &json!({}), InvokeMode::Wait)
+        .await
+    {
+        Ok(call) => Err(Failure::new(format!(
+            "5 s of work within 1 s give {call:?}"
+        ))),
         Err(error) => {
-            ensure!(error.kind() == ErrorKind::Timeout, "a function that runs too long answers {error:?}, not Timeout");
-            ensure!(error.effect() == Effect::Unknown, "its effect is {:?}, not Unknown", error.effect());
+            ensure!(
+                error.kind() == ErrorKind::Timeout,
+                "a function that runs too long answers {error:?}, not Timeout"
+            );
+            ensure!(
+                error.effect() == Effect::Unknown,
+                "its effect is {:?}, not Unknown",
+                error.effect()
+            );
             Ok(())
         }
     }
@@ -121,9 +185,15 @@ async fn concurrency(context: &Context<'_>) -> Result<(), Failure> {
     }))
     .await;
     let done = answers.iter().filter(|answer| answer.is_ok()).count();
-    ensure!(done == 2, "of 6 calls at once {done} are let in, 2 are allowed");
+    ensure!(
+        done == 2,
+        "of 6 calls at once {done} are let in, 2 are allowed"
+    );
     for error in answers.into_iter().filter_map(Result::err) {
-        ensure!(error.kind() == ErrorKind::RateLimited, "a call over the limit answers {error:?}, not RateLimited");
+        ensure!(
+            error.kind() == ErrorKind::RateLimited,
+            "a call over the limit answers {error:?}, not RateLimited"
+        );
     }
     // A call that is dropped makes room too.
     let input = json!({});
@@ -142,9 +212,19 @@ async fn concurrency(context: &Context<'_>) -> Result<(), Failure> {
 async fn gone(context: &Context<'_>) -> Result<(), Failure> {
     let functions = context.cloud.functions()?;
     let id = echo(context).await?;
-    ensure!(functions.delete_function(&id).await?, "delete says that there was nothing");
+    ensure!(
+        functions.delete_function(&id).await?,
+        "delete says that there was nothing"
+    );
     context.gone(&id).await?;
-    let kind = functions.invoke(&id, &json!({}), InvokeMode::Wait).await.err().map(|e| e.kind());
-    ensure!(kind == Some(ErrorKind::NotFound), "a deleted function answers {kind:?}, not NotFound");
+    let kind = functions
+        .invoke(&id, &json!({}), InvokeMode::Wait)
+        .await
+        .err()
+        .map(|e| e.kind());
+    ensure!(
+        kind == Some(ErrorKind::NotFound),
+        "a deleted function answers {kind:?}, not NotFound"
+    );
     Ok(())
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_core::{
-    ListQuery, Page, PageRequest, Resource, ResourceId, ResourceKind, ResourceQuery, Result as CoreResult,
+    ListQuery, Page, PageRequest, Resource, ResourceId, ResourceKind, ResourceQuery,
+    Result as CoreResult,
 };
 use futures::future::BoxFuture;
 
@@ -16,7 +17,8 @@ pub(super) fn trials() -> Vec<Trial> {
     }
 }
 
-type Fetch<'a> = dyn Fn(PageRequest) -> BoxFuture<'a, CoreResult<Page<Resource>>> + Send + Sync + 'a;
+type Fetch<'a> =
+    dyn Fn(PageRequest) -> BoxFuture<'a, CoreResult<Page<Resource>>> + Send + Sync + 'a;
 
 /// All pages, each checked against the size that was asked for.
 async fn pages(fetch: &Fetch<'_>, size: u32) -> Result<Vec<ResourceId>, Failure> {
@@ -25,13 +27,28 @@ async fn pages(fetch: &Fetch<'_>, size: u32) -> Result<Vec<ResourceId>, Failure>
     let mut tokens = BTreeSet::new();
     loop {
         let page = fetch(next).await?;
-        ensure!(page.items.len() <= size as usize, "a page of at most {size} has {} items", page.items.len());
-        ids.extend(page.items.into_iter().filter(|item| !item.status.is_gone()).map(|item| item.id));
+        ensure!(
+            page.items.len() <= size as usize,
+            "a page of at most {size} has {} items",
+            page.items.len()
+        );
+        ids.extend(
+            page.items
+                .into_iter()
+                .filter(|item| !item.status.is_gone())
+                .map(|item| item.id),
+        );
         let Some(after) = page.next else {
             return Ok(ids);
         };
-        ensure!(tokens.insert(after.as_str().to_owned()), "the listing goes in a circle at '{after}'");
-        next = PageRequest { size: Some(size), after: Some(after) };
+        ensure!(
+            tokens.insert(after.as_str().to_owned()),
+            "the listing goes in a circle at '{after}'"
+        );
+        next = PageRequest {
+            size: Some(size),
+            after: Some(after),
+        };
     }
 }
 
@@ -41,7 +58,11 @@ async fn pagination(context: &Context<'_>) -> Result<(), Failure> {
     let page = context.harness.page_size().max(1);
     let most = context.harness.most(kind).max(3);
     let query = ListQuery::tagged(context.tags(&[("paged", "yes")])?);
-    let everything = ResourceQuery { kind: Some(kind), list: query.clone(), ..ResourceQuery::default() };
+    let everything = ResourceQuery {
+        kind: Some(kind),
+        list: query.clone(),
+        ..ResourceQuery::default()
+    };
     let by_kind = |page: PageRequest| -> BoxFuture<'_, _> {
         Box::pin({
             let (subject, query) = (&subject, &query);
@@ -55,25 +76,42 @@ async fn pagination(context: &Context<'_>) -> Result<(), Failure> {
         })
     };
     let size = page as usize;
-    let counts: BTreeSet<_> = [0, 1, size, size + 1, 3 * size + 1].into_iter().map(|n| n.min(most)).collect();
+    let counts: BTreeSet<_> = [0, 1, size, size + 1, 3 * size + 1]
+        .into_iter()
+        .map(|n| n.min(most))
+        .collect();
     let mut made = BTreeSet::new();
     for count in counts {
         while made.len() < count {
             let name = context.name_of(kind, &format!("p{}", made.len()));
-            let one = subject.create(&name, &query.tags, &cloud_core::ClientToken::random()).await?;
+            let one = subject
+                .create(&name, &query.tags, &cloud_core::ClientToken::random())
+                .await?;
             context.note(&one.id);
             made.insert(one.id);
         }
         let largest = context.capabilities().max_page_size.saturating_add(1);
         for size in [page, 1, largest] {
-            for (what, fetch) in [("its own listing", &by_kind as &Fetch<'_>), ("list_resources", &by_cloud)] {
+            for (what, fetch) in [
+                ("its own listing", &by_kind as &Fetch<'_>),
+                ("list_resources", &by_cloud),
+            ] {
                 let check = || async {
                     let ids = pages(fetch, size).await?;
                     let found: BTreeSet<_> = ids.iter().cloned().collect();
-                    ensure!(ids.len() == found.len(), "{what} of {count} by {size} has duplicates: {ids:?}");
+                    ensure!(
+                        ids.len() == found.len(),
+                        "{what} of {count} by {size} has duplicates: {ids:?}"
+                    );
                     let missing: Vec<_> = made.difference(&found).collect();
-                    ensure!(missing.is_empty(), "{what} of {count} by {size} lacks {missing:?}");
-                    ensure!(found.len() == count, "{what} of {count} by {size} has more: {found:?}");
+                    ensure!(
+                        missing.is_empty(),
+                        "{what} of {count} by {size} lacks {missing:?}"
+                    );
+                    ensure!(
+                        found.len() == count,
+                        "{what} of {count} by {size} has more: {found:?}"
+                    );
                     Ok(())
                 };
                 context.eventually(check).await?;
@@ -91,7 +129,13 @@ async fn mutating(context: &Context<'_>) -> Result<(), Failure> {
     let stay = (2 * page as usize + 1).min(most - 2);
     let tags = context.tags(&[("paged", "yes")])?;
     let create = async |suffix: String| -> Result<ResourceId, Failure> {
-        let one = subject.create(&context.name_of(kind, &suffix), &tags, &cloud_core::ClientToken::random()).await?;
+        let one = subject
+            .create(
+                &context.name_of(kind, &suffix),
+                &tags,
+                &cloud_core::ClientToken::random(),
+            )
+            .await?;
         context.ready(&one.id).await?;
         Ok(one.id)
     };
@@ -114,7 +158,10 @@ async fn mutating(context: &Context<'_>) -> Result<(), Failure> {
         for item in answer.items {
             *seen.entry(item.id).or_default() += 1;
         }
-        next = answer.next.map(|after| PageRequest { size: Some(page), after: Some(after) });
+        next = answer.next.map(|after| PageRequest {
+            size: Some(page),
+            after: Some(after),
+        });
         if let Some(leaver) = leaving.pop() {
             delete_soon(&*subject, &leaver).await?;
             create(format!("n{round}")).await?;
@@ -124,7 +171,10 @@ async fn mutating(context: &Context<'_>) -> Result<(), Failure> {
     }
     for id in &staying {
         let times = seen.get(id).copied().unwrap_or(0);
-        ensure!(times == 1, "{id}, which was there throughout, is listed {times} times");
+        ensure!(
+            times == 1,
+            "{id}, which was there throughout, is listed {times} times"
+        );
     }
     Ok(())
 }

@@ -90,7 +90,9 @@ pub type Run = for<'a> fn(&'a Context<'a>) -> BoxFuture<'a, Result<(), Failure>>
 impl Trial {
     /// Whether a cloud with these capabilities must pass it.
     pub fn applies_to(&self, capabilities: &Capabilities) -> bool {
-        self.kind.is_none_or(|kind| subject::offered(capabilities, kind)) && (self.needs)(capabilities)
+        self.kind
+            .is_none_or(|kind| subject::offered(capabilities, kind))
+            && (self.needs)(capabilities)
     }
 }
 
@@ -121,8 +123,15 @@ use trial_list;
 /// Every trial, in the order in which they run.
 pub fn trials() -> &'static [Trial] {
     static TRIALS: LazyLock<Vec<Trial>> = LazyLock::new(|| {
-        let of_each_kind = [lifecycle::trials(), idempotency::trials(), listing::trials(), names::trials(), errors::trials(), cancellation::trials()]
-            .concat();
+        let of_each_kind = [
+            lifecycle::trials(),
+            idempotency::trials(),
+            listing::trials(),
+            names::trials(),
+            errors::trials(),
+            cancellation::trials(),
+        ]
+        .concat();
         let for_kind = |kind: ResourceKind| {
             of_each_kind.iter().map(move |trial| Trial {
                 name: format!("{kind}.{}", trial.name),
@@ -175,7 +184,10 @@ async fn run_trial(harness: &dyn Harness, trial: &Trial) -> Outcome {
     let ran = AssertUnwindSafe((trial.run)(&context)).catch_unwind().await;
     let cleaned = AssertUnwindSafe(context.clean_up()).catch_unwind().await;
     let cleaned = cleaned.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic)));
-    match (ran.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic))), cleaned) {
+    match (
+        ran.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic))),
+        cleaned,
+    ) {
         (Ok(()), Ok(())) => Outcome::Passed,
         (Ok(()), Err(left)) => Outcome::Failed(format!("clean-up: {left}")),
         (Err(failure), _) if failure.is_skip() => Outcome::Skipped(failure.to_string()),

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use object_store::{MultipartUpload, ObjectStoreExt, path::Path};
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{Context, Failure, Harness, Trial, ensure, objects::bucket, trial_list};
 
@@ -19,7 +19,7 @@ const PART: usize = 8 << 20;
 fn piece(number: u64, size: u64) -> Bytes {
     let left = size.saturating_sub(number * PART as u64);
     let mut bytes = BytesMut::zeroed(usize::try_from(left).unwrap_or(PART).min(PART));
-    StdRng::seed_from_u64(number).fill_bytes(&mut bytes);
+    Xoshiro256PlusPlus::seed_from_u64(number).fill_bytes(&mut bytes);
     bytes.freeze()
 }
 
@@ -46,11 +46,17 @@ async fn streamed(context: &Context<'_>) -> Result<(), Failure> {
     };
     let (_, objects) = bucket(context, "a", false).await?;
     let key = Path::from("huge");
-    let mut meter = Meter { harness: context.harness, first, peak: 0 };
+    let mut meter = Meter {
+        harness: context.harness,
+        first,
+        peak: 0,
+    };
     let pieces = large.size.div_ceil(PART as u64);
 
     let mut upload = objects.put_multipart(&key).await?;
-    let mut sent = stream::iter(0..pieces).map(|number| upload.put_part(piece(number, large.size).into())).buffered(2);
+    let mut sent = stream::iter(0..pieces)
+        .map(|number| upload.put_part(piece(number, large.size).into()))
+        .buffered(2);
     while let Some(part) = sent.next().await {
         part?;
         meter.look();
@@ -58,7 +64,12 @@ async fn streamed(context: &Context<'_>) -> Result<(), Failure> {
     drop(sent);
     upload.complete().await?;
     meter.look();
-    ensure!(objects.head(&key).await?.size == large.size, "of {} bytes {} were written", large.size, objects.head(&key).await?.size);
+    ensure!(
+        objects.head(&key).await?.size == large.size,
+        "of {} bytes {} were written",
+        large.size,
+        objects.head(&key).await?.size
+    );
 
     let mut incoming = objects.get(&key).await?.into_stream();
     let (mut number, mut expected, mut read) = (0, Bytes::new(), 0u64);
@@ -69,15 +80,33 @@ async fn streamed(context: &Context<'_>) -> Result<(), Failure> {
             if expected.is_empty() {
                 expected = piece(number, large.size);
                 number += 1;
-                ensure!(!expected.is_empty(), "more than {} bytes come back", large.size);
+                ensure!(
+                    !expected.is_empty(),
+                    "more than {} bytes come back",
+                    large.size
+                );
             }
             let both = chunk.len().min(expected.len());
             let same = chunk.split_to(both) == expected.split_to(both);
-            ensure!(same, "between byte {read} and {} other bytes come back", read + both as u64);
+            ensure!(
+                same,
+                "between byte {read} and {} other bytes come back",
+                read + both as u64
+            );
             read += both as u64;
         }
     }
-    ensure!(read == large.size, "of {} bytes {read} come back", large.size);
-    ensure!(meter.peak <= large.memory_limit, "streaming {} bytes took {} bytes of memory, {} are allowed", large.size, meter.peak, large.memory_limit);
+    ensure!(
+        read == large.size,
+        "of {} bytes {read} come back",
+        large.size
+    );
+    ensure!(
+        meter.peak <= large.memory_limit,
+        "streaming {} bytes took {} bytes of memory, {} are allowed",
+        large.size,
+        meter.peak,
+        large.memory_limit
+    );
     Ok(())
 }

@@ -74,17 +74,25 @@ impl Report {
 
     /// How one trial ended; `None` if there is none of this name.
     pub fn outcome(&self, name: &str) -> Option<&Outcome> {
-        self.trials.iter().find(|trial| trial.name == name).map(|trial| &trial.outcome)
+        self.trials
+            .iter()
+            .find(|trial| trial.name == name)
+            .map(|trial| &trial.outcome)
     }
 
     /// The trials that failed.
     pub fn failed(&self) -> impl Iterator<Item = &TrialReport> {
-        self.trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Failed(_)))
+        self.trials
+            .iter()
+            .filter(|trial| matches!(trial.outcome, Outcome::Failed(_)))
     }
 
     /// How many passed.
     pub fn passed(&self) -> usize {
-        self.trials.iter().filter(|trial| trial.outcome == Outcome::Passed).count()
+        self.trials
+            .iter()
+            .filter(|trial| trial.outcome == Outcome::Passed)
+            .count()
     }
 
     /// How many were skipped.
@@ -110,10 +118,16 @@ impl fmt::Display for Report {
             match &trial.outcome {
                 Outcome::Passed => writeln!(f, "passed   {}", trial.name)?,
                 Outcome::Skipped(why) => writeln!(f, "skipped  {}: {why}", trial.name)?,
-                Outcome::Failed(why) => writeln!(f, "FAILED   {} ({}): {why}", trial.name, trial.about)?,
+                Outcome::Failed(why) => {
+                    writeln!(f, "FAILED   {} ({}): {why}", trial.name, trial.about)?
+                }
             }
         }
         let (passed, failed, skipped) = (self.passed(), self.failed().count(), self.skipped());
-        write!(f, "conformance of {}: {passed} passed, {failed} failed, {skipped} skipped", self.cloud)
+        write!(
+            f,
+            "conformance of {}: {passed} passed, {failed} failed, {skipped} skipped",
+            self.cloud
+        )
     }
 }

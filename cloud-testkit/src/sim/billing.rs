@@ -34,24 +34,67 @@ impl PriceBook {
                 as_of: builder.start,
             };
             for t in &builder.types {
-                prices.push(price(&t.name, ResourceType::Compute, PriceUnit::Hour, t.hourly, Purchase::OnDemand));
-                prices.push(price(&t.name, ResourceType::Compute, PriceUnit::Hour, spot(t.hourly), Purchase::Spot));
+                prices.push(price(
+                    &t.name,
+                    ResourceType::Compute,
+                    PriceUnit::Hour,
+                    t.hourly,
+                    Purchase::OnDemand,
+                ));
+                prices.push(price(
+                    &t.name,
+                    ResourceType::Compute,
+                    PriceUnit::Hour,
+                    spot(t.hourly),
+                    Purchase::Spot,
+                ));
             }
             let kept = Decimal::new(2, 2);
-            prices.push(price("sim.standard", ResourceType::Storage, PriceUnit::GibMonth, kept, Purchase::OnDemand));
+            prices.push(price(
+                "sim.standard",
+                ResourceType::Storage,
+                PriceUnit::GibMonth,
+                kept,
+                Purchase::OnDemand,
+            ));
             let hourly = Decimal::new(5, 2);
-            prices.push(price("sim.database", ResourceType::Database, PriceUnit::Hour, hourly, Purchase::OnDemand));
+            prices.push(price(
+                "sim.database",
+                ResourceType::Database,
+                PriceUnit::Hour,
+                hourly,
+                Purchase::OnDemand,
+            ));
             let cluster = Decimal::new(1, 1);
-            prices.push(price("sim.cluster", ResourceType::Container, PriceUnit::Hour, cluster, Purchase::OnDemand));
+            prices.push(price(
+                "sim.cluster",
+                ResourceType::Container,
+                PriceUnit::Hour,
+                cluster,
+                Purchase::OnDemand,
+            ));
             let calls = Decimal::new(2, 1);
-            prices.push(price("sim.function", ResourceType::Serverless, PriceUnit::MillionRequests, calls, Purchase::OnDemand));
+            prices.push(price(
+                "sim.function",
+                ResourceType::Serverless,
+                PriceUnit::MillionRequests,
+                calls,
+                Purchase::OnDemand,
+            ));
         }
         Self(prices)
     }
 
-    pub(super) fn set(&mut self, instance_type: &str, region: Option<&Region>, hourly: Decimal, at: Timestamp) {
+    pub(super) fn set(
+        &mut self,
+        instance_type: &str,
+        region: Option<&Region>,
+        hourly: Decimal,
+        at: Timestamp,
+    ) {
         for price in &mut self.0 {
-            let meant = price.sku == instance_type && region.is_none_or(|region| *region == price.region);
+            let meant =
+                price.sku == instance_type && region.is_none_or(|region| *region == price.region);
             if meant {
                 price.as_of = at;
                 price.price.amount = match price.purchase {
@@ -64,7 +107,9 @@ impl PriceBook {
 
     fn hourly(&self, instance: &Instance) -> Decimal {
         let found = self.0.iter().find(|price| {
-            price.sku == instance.instance_type && price.region == instance.id.region && price.purchase == Purchase::OnDemand
+            price.sku == instance.instance_type
+                && price.region == instance.id.region
+                && price.purchase == Purchase::OnDemand
         });
         found.map_or(Decimal::ZERO, |price| price.price.amount)
     }
@@ -72,12 +117,22 @@ impl PriceBook {
 
 #[async_trait]
 impl Billing for SimCloud {
-    async fn list_prices_page(&self, query: &PriceQuery, page: &PageRequest) -> Result<Page<Price>> {
+    async fn list_prices_page(
+        &self,
+        query: &PriceQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Price>> {
         if !offered!(self, billing, "billing")?.prices {
             return Err(Error::unsupported("list prices"));
         }
         self.call("billing.list_prices", query.region.as_ref(), |state, _| {
-            let matching = state.prices.0.iter().filter(|price| query.matches(price)).cloned().collect();
+            let matching = state
+                .prices
+                .0
+                .iter()
+                .filter(|price| query.matches(price))
+                .cloned()
+                .collect();
             page_of(matching, page, state.page_size(page)?)
         })
         .await
@@ -89,7 +144,11 @@ impl Billing for SimCloud {
             return Err(Error::unsupported("costs"));
         }
         if query.from >= query.to {
-            return Err(Error::invalid("from", format_args!("is {}", query.from), "before 'to'"));
+            return Err(Error::invalid(
+                "from",
+                format_args!("is {}", query.from),
+                "before 'to'",
+            ));
         }
         self.call("billing.query_costs", None, |state, now| {
             let until = state.timestamp(now).min(query.to);
@@ -100,7 +159,8 @@ impl Billing for SimCloud {
                 };
                 let since = instance.created_at.unwrap_or(query.from).max(query.from);
                 let seconds = until.duration_since(since).as_secs().max(0);
-                let cost = state.prices.hourly(instance) * Decimal::from(seconds) / Decimal::from(3600);
+                let cost =
+                    state.prices.hourly(instance) * Decimal::from(seconds) / Decimal::from(3600);
                 *sums.entry(group(instance, &query.group_by)).or_default() += cost;
             }
             let item = |(group, amount)| CostItem {
@@ -119,7 +179,10 @@ fn group(instance: &Instance, by: &[CostGroup]) -> BTreeMap<String, String> {
     let pair = |group: &CostGroup| match group {
         CostGroup::Service => ("service".to_owned(), "compute".to_owned()),
         CostGroup::Region => ("region".to_owned(), instance.id.region.to_string()),
-        CostGroup::Tag(key) => (key.clone(), instance.tags.get(key).unwrap_or_default().to_owned()),
+        CostGroup::Tag(key) => (
+            key.clone(),
+            instance.tags.get(key).unwrap_or_default().to_owned(),
+        ),
     };
     by.iter().map(pair).collect()
 }

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::{
     Change, Fault, SimCloud,
+    entry::{CallRecord, Common, Draft, Request},
     faults::{Reach, ambiguous},
-    state::{CallRecord, Common, Draft, Request, State},
+    state::State,
     views::{AnyView, StoredView},
 };
 
@@ -32,10 +33,18 @@ impl SimCloud {
         let at = Instant::now().saturating_duration_since(state.origin);
         if let Some(trace) = &mut state.trace {
             let outcome = outcome.as_ref().map(|_| ()).map_err(Error::kind);
-            trace.push(CallRecord { at, operation, outcome });
+            trace.push(CallRecord {
+                at,
+                operation,
+                outcome,
+            });
         }
         drop(state);
-        outcome.map_err(|error| error.with_operation(operation).with_cloud(&self.0.id, self.0.provider))
+        outcome.map_err(|error| {
+            error
+                .with_operation(operation)
+                .with_cloud(&self.0.id, self.0.provider)
+        })
     }
 
     async fn fated<T: Send>(
@@ -59,7 +68,11 @@ impl SimCloud {
         }
     }
 
-    fn effect<T>(&self, region: Option<&Region>, act: impl FnOnce(&mut State, Instant) -> Result<T>) -> Result<T> {
+    fn effect<T>(
+        &self,
+        region: Option<&Region>,
+        act: impl FnOnce(&mut State, Instant) -> Result<T>,
+    ) -> Result<T> {
         let mut state = self.lock();
         let now = Instant::now();
         state.advance(now);
@@ -81,12 +94,22 @@ impl SimCloud {
         S: PartialEq + Clone + Send + Sync + 'static,
         V: StoredView + Send,
     {
-        self.call(operation, Some(request.region), |state, now| state.create(now, &request, make)).await
+        self.call(operation, Some(request.region), |state, now| {
+            state.create(now, &request, make)
+        })
+        .await
     }
 
-    pub(super) async fn get_one<V: StoredView + Send>(&self, operation: &'static str, id: &ResourceId) -> Result<V> {
+    pub(super) async fn get_one<V: StoredView + Send>(
+        &self,
+        operation: &'static str,
+        id: &ResourceId,
+    ) -> Result<V> {
         id.expect_kind(V::KIND)?;
-        self.call(operation, Some(&id.region), |state, now| state.get(id, now)?.typed()).await
+        self.call(operation, Some(&id.region), |state, now| {
+            state.get(id, now)?.typed()
+        })
+        .await
     }
 
     pub(super) async fn list_page<V: StoredView + Send>(
@@ -100,21 +123,40 @@ impl SimCloud {
         }
         self.call(operation, query.region.as_ref(), |state, now| {
             self.all_reachable(state, query.region.as_ref())?;
-            state.list(|kind| kind == V::KIND, Some(V::KIND), query, page, now, AnyView::typed)
+            state.list(
+                |kind| kind == V::KIND,
+                Some(V::KIND),
+                query,
+                page,
+                now,
+                AnyView::typed,
+            )
         })
         .await
     }
 
-    pub(super) async fn delete_one(&self, operation: &'static str, kind: ResourceKind, id: &ResourceId) -> Result<bool> {
+    pub(super) async fn delete_one(
+        &self,
+        operation: &'static str,
+        kind: ResourceKind,
+        id: &ResourceId,
+    ) -> Result<bool> {
         id.expect_kind(kind)?;
-        self.call(operation, Some(&id.region), |state, now| state.delete(id, now)).await
+        self.call(operation, Some(&id.region), |state, now| {
+            state.delete(id, now)
+        })
+        .await
     }
 
     /// A listing of all regions fails while one of them is down: it would not be complete.
     pub(super) fn all_reachable(&self, state: &State, region: Option<&Region>) -> Result<()> {
         match region {
             Some(_) => Ok(()),
-            None => self.0.regions.iter().try_for_each(|info| state.faults.reachable(Some(&info.region))),
+            None => self
+                .0
+                .regions
+                .iter()
+                .try_for_each(|info| state.faults.reachable(Some(&info.region))),
         }
     }
 }
@@ -146,7 +188,11 @@ impl State {
             self.apply(change, now);
         }
         let mut after = self.draw(latency);
-        let before = if after.is_zero() { after } else { self.draw(&(Duration::ZERO..=after)) };
+        let before = if after.is_zero() {
+            after
+        } else {
+            self.draw(&(Duration::ZERO..=after))
+        };
         after -= before;
         let random = self.faults.random(operation, &mut self.rng);
         let mut fault = None;
@@ -157,7 +203,11 @@ impl State {
                 _ => {}
             }
         }
-        Fate { before, after, fault }
+        Fate {
+            before,
+            after,
+            fault,
+        }
     }
 
     /// Changes the world.
@@ -168,7 +218,9 @@ impl State {
                     Reach::Zone(region, zone) => self.kill(now, "its zone is down", |i| {
                         i.id.region == *region && i.zone.as_ref() == Some(zone)
                     }),
-                    Reach::Region(region) => self.kill(now, "its region is down", |i| i.id.region == *region),
+                    Reach::Region(region) => {
+                        self.kill(now, "its region is down", |i| i.id.region == *region)
+                    }
                     Reach::Provider => self.kill(now, "the provider is down", |_| true),
                 }
                 self.faults.down.insert(reach);
@@ -182,14 +234,22 @@ impl State {
             Change::Restock(stock) => {
                 self.faults.stock_outs.remove(&stock);
             }
-            Change::Quota { name, region, limit } => {
+            Change::Quota {
+                name,
+                region,
+                limit,
+            } => {
                 self.limits.retain(|(n, r, _)| (n, r) != (&name, &region));
                 self.limits.push((name, region, limit));
             }
             Change::Throttle(throttle) => self.faults.throttle = throttle,
             Change::Kill(id) => self.kill(now, "died", |i| i.id == id),
             Change::KillNamed(name) => self.kill(now, "died", |i| i.name == name),
-            Change::Price { instance_type, region, hourly } => {
+            Change::Price {
+                instance_type,
+                region,
+                hourly,
+            } => {
                 let at = self.timestamp(now);
                 self.prices.set(&instance_type, region.as_ref(), hourly, at);
             }

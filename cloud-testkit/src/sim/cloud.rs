@@ -61,7 +61,11 @@ impl Cloud for SimCloud {
         .await
     }
 
-    async fn list_resources_page(&self, query: &ResourceQuery, page: &PageRequest) -> Result<Page<Resource>> {
+    async fn list_resources_page(
+        &self,
+        query: &ResourceQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Resource>> {
         let region = query.list.region.as_ref();
         if let Some(region) = region {
             self.region(region)?;
@@ -102,7 +106,10 @@ impl Cloud for SimCloud {
     async fn quotas(&self, region: &Region) -> Result<Vec<Quota>> {
         self.region(region)?;
         self.call("cloud.quotas", Some(region), |state, _| {
-            let here = state.limits.iter().filter(|(_, place, _)| place.as_ref().is_none_or(|p| p == region));
+            let here = state
+                .limits
+                .iter()
+                .filter(|(_, place, _)| place.as_ref().is_none_or(|p| p == region));
             Ok(here
                 .map(|(name, place, limit)| Quota {
                     name: name.clone(),

@@ -9,17 +9,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cloud_core::{
     ClientToken, Compute, Error, ErrorKind, Instance, InstanceSize, InstanceSpec, InstanceType,
-    ListQuery, Page, PageRequest, PageToken, ResourceId, ResourceKind, ResourceStatus,
-    Result, Scope, Zone,
+    ListQuery, Page, PageRequest, PageToken, ResourceId, ResourceKind, ResourceStatus, Result,
+    Scope, Zone,
 };
 
 use super::{
     SimCloud,
     config::{NO_TIME, SimType},
+    entry::{Draft, Request},
     extra::{Extra, InstanceExtra},
     faults::stock_out,
     offered,
-    state::{Draft, Request, State},
+    state::State,
 };
 
 impl SimCloud {
@@ -28,22 +29,38 @@ impl SimCloud {
         types.sort_by_key(|t| t.hourly);
         let found = types.iter().find(|t| match size {
             InstanceSize::Exact(name) => t.name == *name,
-            InstanceSize::AtLeast { vcpu, memory, gpu } => t.vcpu >= *vcpu && t.memory >= *memory && t.gpu >= *gpu,
+            InstanceSize::AtLeast { vcpu, memory, gpu } => {
+                t.vcpu >= *vcpu && t.memory >= *memory && t.gpu >= *gpu
+            }
         });
         found.copied().ok_or_else(|| {
             let names: Vec<_> = types.iter().map(|t| t.name.as_str()).collect();
-            Error::invalid("size", "is not on offer", format_args!("one of or within {}", names.join(", ")))
+            Error::invalid(
+                "size",
+                "is not on offer",
+                format_args!("one of or within {}", names.join(", ")),
+            )
         })
     }
 
     /// The zone asked for, or else the next that is up and has stock, taken in turn.
-    fn place(&self, state: &State, spec: &InstanceSpec, instance_type: &str) -> Result<Option<Zone>> {
+    fn place(
+        &self,
+        state: &State,
+        spec: &InstanceSpec,
+        instance_type: &str,
+    ) -> Result<Option<Zone>> {
         let zones = &self.region(&spec.region)?.zones;
-        let in_stock = |zone: Option<&Zone>| state.faults.in_stock(&spec.region, zone, instance_type);
+        let in_stock =
+            |zone: Option<&Zone>| state.faults.in_stock(&spec.region, zone, instance_type);
         if let Some(zone) = &spec.zone {
             if !zones.contains(zone) {
                 let names: Vec<_> = zones.iter().map(Zone::as_str).collect();
-                return Err(Error::invalid("zone", format_args!("is '{zone}'"), names.join(", ")));
+                return Err(Error::invalid(
+                    "zone",
+                    format_args!("is '{zone}'"),
+                    names.join(", "),
+                ));
             }
             if state.faults.zone_down(&spec.region, zone) {
                 let message = format!("the zone {zone} of {} is down", spec.region);
@@ -80,55 +97,71 @@ impl Compute for SimCloud {
             spec,
             token,
             unique: self.0.unique_names,
-            needs: spec.network.iter().chain(&spec.firewalls).cloned().collect(),
+            needs: spec
+                .network
+                .iter()
+                .chain(&spec.firewalls)
+                .cloned()
+                .collect(),
             vcpu: u64::from(kind.vcpu),
         };
         self.create_one("compute.create_instance", request, |state, common| {
-                let zone = self.place(state, spec, &kind.name)?;
-                let mut addresses = vec![made_up_address(10, state.next_number())];
-                if spec.public_ip {
-                    addresses.push(made_up_address(198, state.next_number()));
-                }
-                let view = Instance {
-                    id: common.id,
-                    name: common.name,
-                    status: ResourceStatus::Creating,
-                    provider_status: String::new(),
-                    status_reason: None,
-                    zone,
-                    instance_type: kind.name.clone(),
-                    addresses,
-                    ports: chosen_ports(spec, state.next_number()),
-                    tags: common.tags,
-                    created_at: common.created_at,
-                };
-                let extra = Extra::Instance(InstanceExtra { boots: 1 });
-                let mut draft = Draft::new(view, extra);
-                draft.mortal = true;
-                Ok(draft)
-            })
-            .await
+            let zone = self.place(state, spec, &kind.name)?;
+            let mut addresses = vec![made_up_address(10, state.next_number())];
+            if spec.public_ip {
+                addresses.push(made_up_address(198, state.next_number()));
+            }
+            let view = Instance {
+                id: common.id,
+                name: common.name,
+                status: ResourceStatus::Creating,
+                provider_status: String::new(),
+                status_reason: None,
+                zone,
+                instance_type: kind.name.clone(),
+                addresses,
+                ports: chosen_ports(spec, state.next_number()),
+                tags: common.tags,
+                created_at: common.created_at,
+            };
+            let extra = Extra::Instance(InstanceExtra { boots: 1 });
+            let mut draft = Draft::new(view, extra);
+            draft.mortal = true;
+            Ok(draft)
+        })
+        .await
     }
 
     async fn get_instance(&self, id: &ResourceId) -> Result<Instance> {
         self.get_one("compute.get_instance", id).await
     }
 
-    async fn list_instances_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<Instance>> {
+    async fn list_instances_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Instance>> {
         self.list_page("compute.list_instances", query, page).await
     }
 
     async fn delete_instance(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("compute.delete_instance", ResourceKind::Instance, id).await
+        self.delete_one("compute.delete_instance", ResourceKind::Instance, id)
+            .await
     }
 
     async fn start_instance(&self, id: &ResourceId) -> Result<()> {
         self.stop_start(id, "compute.start_instance", |state, now| {
             let zone = zone_of(state, id, now)?;
             if zone.is_some_and(|zone| state.faults.zone_down(&id.region, &zone)) {
-                return Err(Error::new(ErrorKind::Unavailable, "its zone is down").with_scope(Scope::Zone));
+                return Err(
+                    Error::new(ErrorKind::Unavailable, "its zone is down").with_scope(Scope::Zone)
+                );
             }
-            let takes = state.provisioning.get(&ResourceKind::Instance).cloned().unwrap_or(NO_TIME);
+            let takes = state
+                .provisioning
+                .get(&ResourceKind::Instance)
+                .cloned()
+                .unwrap_or(NO_TIME);
             let ready_at = now + state.draw(&takes);
             let entry = state.find_mut(id, now)?;
             if entry.stopped || entry.status(now) == ResourceStatus::Failed {
@@ -144,7 +177,10 @@ impl Compute for SimCloud {
         self.stop_start(id, "compute.stop_instance", |state, now| {
             let entry = state.find_mut(id, now)?;
             if entry.status(now).is_gone() {
-                return Err(Error::new(ErrorKind::Conflict, format!("{id} is being deleted")));
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("{id} is being deleted"),
+                ));
             }
             entry.restart(now);
             entry.stopped = true;
@@ -182,7 +218,11 @@ impl Compute for SimCloud {
         .await
     }
 
-    async fn list_instance_types_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<InstanceType>> {
+    async fn list_instance_types_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<InstanceType>> {
         if let Some(region) = &query.region {
             self.region(region)?;
         }
@@ -197,12 +237,15 @@ impl Compute for SimCloud {
             })
         });
         let matches = |t: &InstanceType| {
-            query.region.as_ref().is_none_or(|r| *r == t.region) && query.name.as_ref().is_none_or(|n| *n == t.name)
+            query.region.as_ref().is_none_or(|r| *r == t.region)
+                && query.name.as_ref().is_none_or(|n| *n == t.name)
         };
         let all: Vec<_> = all.filter(matches).collect();
-        self.call("compute.list_instance_types", query.region.as_ref(), |state, _| {
-            page_of(all, page, state.page_size(page)?)
-        })
+        self.call(
+            "compute.list_instance_types",
+            query.region.as_ref(),
+            |state, _| page_of(all, page, state.page_size(page)?),
+        )
         .await
     }
 }
@@ -252,13 +295,19 @@ pub(super) fn page_of<T>(all: Vec<T>, page: &PageRequest, size: usize) -> Result
     let start = match &page.after {
         None => 0,
         Some(token) => token.as_str().parse::<usize>().map_err(|_| {
-            Error::invalid("page token", format_args!("is '{token}'"), "what the page before said")
+            Error::invalid(
+                "page token",
+                format_args!("is '{token}'"),
+                "what the page before said",
+            )
         })?,
     };
     let total = all.len();
     let end = start.saturating_add(size);
     let items = all.into_iter().skip(start).take(size).collect();
-    let next = (end < total).then(|| PageToken::new(end.to_string())).transpose()?;
+    let next = (end < total)
+        .then(|| PageToken::new(end.to_string()))
+        .transpose()?;
     Ok(Page { items, next })
 }
 
@@ -273,7 +322,10 @@ mod tests {
             after: after.map(|t| PageToken::new(t).unwrap()),
         };
         let first = page_of(vec![1, 2, 3, 4], &page(None), 2).unwrap();
-        assert_eq!((first.items, first.next.clone().unwrap().as_str()), (vec![1, 2], "2"));
+        assert_eq!(
+            (first.items, first.next.clone().unwrap().as_str()),
+            (vec![1, 2], "2")
+        );
         let second = page_of(vec![1, 2, 3, 4], &page(Some("2")), 2).unwrap();
         assert_eq!((second.items, second.next), (vec![3, 4], None));
         assert!(page_of(vec![1], &page(Some("x")), 2).is_err());

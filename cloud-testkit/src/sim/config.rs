@@ -191,9 +191,22 @@ impl SimBuilder {
 
     /// Adds an instance type with its price in US dollars an hour. Default: `sim.small` (1 vCPU, 2 GiB, 0.01),
     /// `sim.medium` (2, 4 GiB, 0.04), `sim.large` (8, 32 GiB, 0.32), `sim.gpu` (8, 64 GiB, 1 card, 1.20).
-    pub fn instance_type(mut self, name: &str, vcpu: u32, memory: ByteSize, gpu: u32, hourly: Decimal) -> Self {
+    pub fn instance_type(
+        mut self,
+        name: &str,
+        vcpu: u32,
+        memory: ByteSize,
+        gpu: u32,
+        hourly: Decimal,
+    ) -> Self {
         let name = name.to_owned();
-        self.types.push(SimType { name, vcpu, memory, gpu, hourly });
+        self.types.push(SimType {
+            name,
+            vcpu,
+            memory,
+            gpu,
+            hourly,
+        });
         self
     }
 
@@ -322,33 +335,65 @@ impl SimBuilder {
     /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput) for an id, region, zone or rate that is none, and for regions that come twice.
     pub fn build(mut self) -> Result<SimCloud> {
         if self.regions.is_empty() {
-            self = self.region("sim-1", &["a", "b"]).region("sim-2", &["a", "b"]);
+            self = self
+                .region("sim-1", &["a", "b"])
+                .region("sim-2", &["a", "b"]);
         }
         if let Some(problem) = self.problem {
             return Err(problem);
         }
         let id = CloudId::new(&self.id)?;
         for (i, info) in self.regions.iter().enumerate() {
-            if self.regions[..i].iter().any(|other| other.region == info.region) {
+            if self.regions[..i]
+                .iter()
+                .any(|other| other.region == info.region)
+            {
                 let problem = format!("'{}' comes twice", info.region);
-                return Err(cloud_core::Error::invalid("region", problem, "each region once"));
+                return Err(cloud_core::Error::invalid(
+                    "region",
+                    problem,
+                    "each region once",
+                ));
             }
         }
         if self.capabilities.max_page_size == 0 {
-            return Err(cloud_core::Error::invalid("max_page_size", "is 0", "1 or more"));
+            return Err(cloud_core::Error::invalid(
+                "max_page_size",
+                "is 0",
+                "1 or more",
+            ));
         }
-        let spans = self.provisioning.values().chain(self.deletion.values()).chain([&self.latency]);
+        let spans = self
+            .provisioning
+            .values()
+            .chain(self.deletion.values())
+            .chain([&self.latency]);
         for span in spans {
             if span.start() > span.end() {
                 let problem = format!("{span:?} ends before it begins");
-                return Err(cloud_core::Error::invalid("time range", problem, "the lesser first"));
+                return Err(cloud_core::Error::invalid(
+                    "time range",
+                    problem,
+                    "the lesser first",
+                ));
             }
         }
         if let Some(r) = &self.rates {
-            let all = [r.refused, r.timeout_before, r.timeout_after, r.rate_limited, r.stock_out, r.slow];
+            let all = [
+                r.refused,
+                r.timeout_before,
+                r.timeout_after,
+                r.rate_limited,
+                r.stock_out,
+                r.slow,
+            ];
             let good = |rate: f64| (0.0..=1.0).contains(&rate);
             if !all.into_iter().chain([r.instance_death]).all(good) || !good(all.iter().sum()) {
-                return Err(cloud_core::Error::invalid("fault rates", format!("are {r:?}"), "0 to 1, and so their sum"));
+                return Err(cloud_core::Error::invalid(
+                    "fault rates",
+                    format!("are {r:?}"),
+                    "0 to 1, and so their sum",
+                ));
             }
         }
         Ok(SimCloud::from_builder(id, self))
@@ -406,7 +451,9 @@ fn everything() -> Capabilities {
         }),
         database: Some(DatabaseCapabilities {
             names: word,
-            engines: [Engine::Postgres, Engine::Sqlite, Engine::Mysql].map(engine).into(),
+            engines: [Engine::Postgres, Engine::Sqlite, Engine::Mysql]
+                .map(engine)
+                .into(),
         }),
         network: Some(NetworkCapabilities {
             names: word,

@@ -12,16 +12,21 @@ use tokio::time::Instant;
 
 use super::{
     SimCloud,
+    entry::{Common, Draft, Request},
     extra::{DatabaseExtra, Extra},
     offered,
     sql::{SimSql, Tables},
-    state::{Common, Draft, Request, State},
+    state::State,
     views::AnyView,
 };
 
 fn server(common: Common, engine: Engine, version: Option<String>) -> DatabaseServer {
     DatabaseServer {
-        host: Some(format!("{}.{}.sim.invalid", common.id.native(), common.id.region)),
+        host: Some(format!(
+            "{}.{}.sim.invalid",
+            common.id.native(),
+            common.id.region
+        )),
         port: port(engine),
         id: common.id,
         name: common.name,
@@ -44,7 +49,11 @@ const fn port(engine: Engine) -> Option<u16> {
     }
 }
 
-fn data<'a>(state: &'a mut State, id: &ResourceId, now: Instant) -> Result<(DatabaseServer, &'a mut DatabaseExtra)> {
+fn data<'a>(
+    state: &'a mut State,
+    id: &ResourceId,
+    now: Instant,
+) -> Result<(DatabaseServer, &'a mut DatabaseExtra)> {
     let entry = state.ready(id, now)?;
     let view = entry.view(now).typed()?;
     match &mut entry.extra {
@@ -55,21 +64,37 @@ fn data<'a>(state: &'a mut State, id: &ResourceId, now: Instant) -> Result<(Data
 
 #[async_trait]
 impl Database for SimCloud {
-    async fn create_database(&self, spec: &DatabaseSpec, token: &ClientToken) -> Result<DatabaseServer> {
+    async fn create_database(
+        &self,
+        spec: &DatabaseSpec,
+        token: &ClientToken,
+    ) -> Result<DatabaseServer> {
         spec.check(offered!(self, database, "databases")?)?;
         self.region(&spec.region)?;
-        let password = spec.password.as_ref().map(|secret| secret.resolve()).transpose()?;
-        self.create_one("database.create_database", self.request(spec, spec, token), |state, common| {
-            let password = password.unwrap_or_else(|| format!("generated-{:08x}", state.next_number()).into());
-            let data = DatabaseExtra {
-                tables: Arc::new(Tables::default()),
-                database: spec.database.clone(),
-                user: spec.user.clone(),
-                password,
-                protected: spec.delete_protection,
-            };
-            Ok(Draft::new(server(common, spec.engine, spec.version.clone()), Extra::Database(data)))
-        })
+        let password = spec
+            .password
+            .as_ref()
+            .map(|secret| secret.resolve())
+            .transpose()?;
+        self.create_one(
+            "database.create_database",
+            self.request(spec, spec, token),
+            |state, common| {
+                let password = password
+                    .unwrap_or_else(|| format!("generated-{:08x}", state.next_number()).into());
+                let data = DatabaseExtra {
+                    tables: Arc::new(Tables::default()),
+                    database: spec.database.clone(),
+                    user: spec.user.clone(),
+                    password,
+                    protected: spec.delete_protection,
+                };
+                Ok(Draft::new(
+                    server(common, spec.engine, spec.version.clone()),
+                    Extra::Database(data),
+                ))
+            },
+        )
         .await
     }
 
@@ -77,20 +102,31 @@ impl Database for SimCloud {
         self.get_one("database.get_database", id).await
     }
 
-    async fn list_databases_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<DatabaseServer>> {
+    async fn list_databases_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<DatabaseServer>> {
         self.list_page("database.list_databases", query, page).await
     }
 
     async fn delete_database(&self, id: &ResourceId) -> Result<bool> {
         id.expect_kind(ResourceKind::Database)?;
-        self.call("database.delete_database", Some(&id.region), |state, now| {
-            if let Ok((_, entry)) = state.find(id, now)
-                && matches!(&entry.extra, Extra::Database(data) if data.protected)
-            {
-                return Err(Error::new(ErrorKind::Conflict, format!("{id} is protected against deletion")));
-            }
-            state.delete(id, now)
-        })
+        self.call(
+            "database.delete_database",
+            Some(&id.region),
+            |state, now| {
+                if let Ok((_, entry)) = state.find(id, now)
+                    && matches!(&entry.extra, Extra::Database(data) if data.protected)
+                {
+                    return Err(Error::new(
+                        ErrorKind::Conflict,
+                        format!("{id} is protected against deletion"),
+                    ));
+                }
+                state.delete(id, now)
+            },
+        )
         .await
     }
 
@@ -126,7 +162,9 @@ impl Database for SimCloud {
         id.expect_kind(ResourceKind::Database)?;
         let can = offered!(self, database, "databases")?;
         let engine = self
-            .call("database.sql", Some(&id.region), |state, now| Ok(data(state, id, now)?.0.engine))
+            .call("database.sql", Some(&id.region), |state, now| {
+                Ok(data(state, id, now)?.0.engine)
+            })
             .await?;
         if !can.engine(engine)?.sql {
             return Err(Error::unsupported(format_args!("SQL on {engine}")));
@@ -154,7 +192,10 @@ impl Database for SimCloud {
         self.create_one("database.create_snapshot", request, |state, common| {
             let (source, data) = data(state, &spec.source, Instant::now())?;
             if !can.engine(source.engine)?.snapshots {
-                return Err(Error::unsupported(format_args!("snapshots of {}", source.engine)));
+                return Err(Error::unsupported(format_args!(
+                    "snapshots of {}",
+                    source.engine
+                )));
             }
             let mut data = data.clone();
             data.tables = Arc::new(data.tables.copy());
@@ -177,12 +218,17 @@ impl Database for SimCloud {
         self.get_one("database.get_snapshot", id).await
     }
 
-    async fn list_snapshots_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<Snapshot>> {
+    async fn list_snapshots_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Snapshot>> {
         self.list_page("database.list_snapshots", query, page).await
     }
 
     async fn delete_snapshot(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("database.delete_snapshot", ResourceKind::Snapshot, id).await
+        self.delete_one("database.delete_snapshot", ResourceKind::Snapshot, id)
+            .await
     }
 
     async fn restore_snapshot(
@@ -195,26 +241,41 @@ impl Database for SimCloud {
         spec.check(offered!(self, database, "databases")?)?;
         self.region(&spec.region)?;
         let whole = (snapshot.clone(), spec.clone());
-        self.create_one("database.restore_snapshot", self.request(spec, &whole, token), |state, common| {
-            let now = Instant::now();
-            let entry = state.ready(snapshot, now)?;
-            let taken: Snapshot = entry.view(now).typed()?;
-            if taken.engine != spec.engine {
-                let accepted = format!("{}, as the snapshot", taken.engine);
-                return Err(Error::invalid("engine", format_args!("is {}", spec.engine), accepted));
-            }
-            let Extra::Snapshot(data) = &entry.extra else {
-                return Err(Error::not_found(snapshot));
-            };
-            let mut data = data.clone();
-            data.tables = Arc::new(data.tables.copy());
-            data.protected = spec.delete_protection;
-            Ok(Draft::new(server(common, spec.engine, spec.version.clone()), Extra::Database(data)))
-        })
+        self.create_one(
+            "database.restore_snapshot",
+            self.request(spec, &whole, token),
+            |state, common| {
+                let now = Instant::now();
+                let entry = state.ready(snapshot, now)?;
+                let taken: Snapshot = entry.view(now).typed()?;
+                if taken.engine != spec.engine {
+                    let accepted = format!("{}, as the snapshot", taken.engine);
+                    return Err(Error::invalid(
+                        "engine",
+                        format_args!("is {}", spec.engine),
+                        accepted,
+                    ));
+                }
+                let Extra::Snapshot(data) = &entry.extra else {
+                    return Err(Error::not_found(snapshot));
+                };
+                let mut data = data.clone();
+                data.tables = Arc::new(data.tables.copy());
+                data.protected = spec.delete_protection;
+                Ok(Draft::new(
+                    server(common, spec.engine, spec.version.clone()),
+                    Extra::Database(data),
+                ))
+            },
+        )
         .await
     }
 
-    async fn create_replica(&self, spec: &ReplicaSpec, token: &ClientToken) -> Result<DatabaseServer> {
+    async fn create_replica(
+        &self,
+        spec: &ReplicaSpec,
+        token: &ClientToken,
+    ) -> Result<DatabaseServer> {
         spec.validate()?;
         let can = offered!(self, database, "databases")?;
         can.names.check("replica name", &spec.name)?;
@@ -232,7 +293,10 @@ impl Database for SimCloud {
         self.create_one("database.create_replica", request, |state, common| {
             let (source, data) = data(state, &spec.source, Instant::now())?;
             if !can.engine(source.engine)?.replicas {
-                return Err(Error::unsupported(format_args!("replicas of {}", source.engine)));
+                return Err(Error::unsupported(format_args!(
+                    "replicas of {}",
+                    source.engine
+                )));
             }
             let mut data = data.clone();
             data.protected = false;
@@ -246,24 +310,33 @@ impl Database for SimCloud {
     async fn promote_replica(&self, id: &ResourceId) -> Result<DatabaseServer> {
         id.expect_kind(ResourceKind::Database)?;
         offered!(self, database, "databases")?;
-        self.call("database.promote_replica", Some(&id.region), |state, now| {
-            let (view, data) = data(state, id, now)?;
-            if view.replica_of.is_none() {
-                return Ok(view);
-            }
-            data.tables = Arc::new(data.tables.copy());
-            if let AnyView::Database(view) = &mut state.find_mut(id, now)?.view {
-                view.replica_of = None;
-            }
-            state.independent(id, now)?;
-            state.get(id, now)?.typed()
-        })
+        self.call(
+            "database.promote_replica",
+            Some(&id.region),
+            |state, now| {
+                let (view, data) = data(state, id, now)?;
+                if view.replica_of.is_none() {
+                    return Ok(view);
+                }
+                data.tables = Arc::new(data.tables.copy());
+                if let AnyView::Database(view) = &mut state.find_mut(id, now)?.view {
+                    view.replica_of = None;
+                }
+                state.independent(id, now)?;
+                state.get(id, now)?.typed()
+            },
+        )
         .await
     }
 }
 
 impl SimCloud {
-    fn request<'a, S>(&self, spec: &'a DatabaseSpec, whole: &'a S, token: &'a ClientToken) -> Request<'a, S> {
+    fn request<'a, S>(
+        &self,
+        spec: &'a DatabaseSpec,
+        whole: &'a S,
+        token: &'a ClientToken,
+    ) -> Request<'a, S> {
         Request {
             region: &spec.region,
             name: &spec.name,

@@ -9,9 +9,9 @@ use cloud_core::{
 use super::{
     SimCloud,
     compute::page_of,
+    entry::{Draft, Entry, Request},
     extra::Extra,
     offered,
-    state::{Draft, Entry, Request},
 };
 
 const GLOBAL: &str = "global";
@@ -59,12 +59,17 @@ impl Dns for SimCloud {
         self.get_one("dns.get_zone", id).await
     }
 
-    async fn list_zones_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<DnsZone>> {
+    async fn list_zones_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<DnsZone>> {
         self.list_page("dns.list_zones", query, page).await
     }
 
     async fn delete_zone(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("dns.delete_zone", ResourceKind::DnsZone, id).await
+        self.delete_one("dns.delete_zone", ResourceKind::DnsZone, id)
+            .await
     }
 
     async fn set_record(&self, zone: &ResourceId, record: &RecordSet) -> Result<()> {
@@ -87,7 +92,11 @@ impl Dns for SimCloud {
             let inside = record.name == domain || record.name.ends_with(&format!(".{domain}"));
             if !inside {
                 let problem = format!("is '{}'", record.name);
-                return Err(Error::invalid("record name", problem, format_args!("{domain} or below")));
+                return Err(Error::invalid(
+                    "record name",
+                    problem,
+                    format_args!("{domain} or below"),
+                ));
             }
             let records = records(entry, zone)?;
             match records.iter_mut().find(|other| other.same_key(record)) {
@@ -99,11 +108,19 @@ impl Dns for SimCloud {
         .await
     }
 
-    async fn list_records_page(&self, zone: &ResourceId, page: &PageRequest) -> Result<Page<RecordSet>> {
+    async fn list_records_page(
+        &self,
+        zone: &ResourceId,
+        page: &PageRequest,
+    ) -> Result<Page<RecordSet>> {
         zone.expect_kind(ResourceKind::DnsZone)?;
         self.call("dns.list_records", Some(&zone.region), |state, now| {
             let size = state.page_size(page)?;
-            page_of(records(state.find_mut(zone, now)?, zone)?.clone(), page, size)
+            page_of(
+                records(state.find_mut(zone, now)?, zone)?.clone(),
+                page,
+                size,
+            )
         })
         .await
     }
@@ -113,7 +130,10 @@ impl Dns for SimCloud {
         self.call("dns.delete_record", Some(&zone.region), |state, now| {
             let entry = state.find_mut(zone, now)?;
             if entry.status(now).is_gone() {
-                return Err(Error::new(ErrorKind::Conflict, format!("{zone} is being deleted")));
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("{zone} is being deleted"),
+                ));
             }
             let records = records(entry, zone)?;
             let before = records.len();

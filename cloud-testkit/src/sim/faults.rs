@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use cloud_core::{Decimal, Effect, Error, ErrorKind, Region, ResourceId, Result, Retry, Scope, Zone};
+use cloud_core::{
+    Decimal, Effect, Error, ErrorKind, Region, ResourceId, Result, Retry, Scope, Zone,
+};
 use rand::{RngExt, rngs::StdRng};
 use tokio::time::Instant;
 
@@ -229,9 +231,12 @@ impl Default for FaultRates {
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
-        Some((head, rest)) => text
-            .strip_prefix(head)
-            .is_some_and(|tail| tail.char_indices().map(|(i, _)| i).chain([tail.len()]).any(|i| matches(rest, &tail[i..]))),
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
+            tail.char_indices()
+                .map(|(i, _)| i)
+                .chain([tail.len()])
+                .any(|i| matches(rest, &tail[i..]))
+        }),
     }
 }
 
@@ -263,27 +268,34 @@ impl Faults {
         if self.steps.is_empty() {
             return Vec::new();
         }
-        let due = |step: &mut Step| {
-            matches!((&step.when, &step.act), (When::At(at), Act::Change(_)) if *at <= elapsed)
-        };
+        let due = |step: &mut Step| matches!((&step.when, &step.act), (When::At(at), Act::Change(_)) if *at <= elapsed);
         let mut due: Vec<_> = self.steps.extract_if(.., due).collect();
         due.sort_by_key(|step| match step.when {
             When::At(at) => at,
             When::Call { .. } => Duration::ZERO,
         });
-        due.into_iter().filter_map(|step| match step.act {
-            Act::Change(change) => Some(change),
-            Act::Fault(_) => None,
-        }).collect()
+        due.into_iter()
+            .filter_map(|step| match step.act {
+                Act::Change(change) => Some(change),
+                Act::Fault(_) => None,
+            })
+            .collect()
     }
 
     /// Takes what the script has for this call.
-    pub(super) fn due_for_call(&mut self, operation: &str, elapsed: Duration) -> (Vec<Change>, Vec<Fault>) {
+    pub(super) fn due_for_call(
+        &mut self,
+        operation: &str,
+        elapsed: Duration,
+    ) -> (Vec<Change>, Vec<Fault>) {
         let (mut changes, mut faults) = (Vec::new(), Vec::new());
         self.steps.retain_mut(|step| {
             let due = match &step.when {
                 When::At(at) => matches!(step.act, Act::Fault(_)) && *at <= elapsed,
-                When::Call { operation: pattern, nth } => {
+                When::Call {
+                    operation: pattern,
+                    nth,
+                } => {
                     step.seen += u64::from(matches(pattern, operation));
                     step.seen >= *nth && matches(pattern, operation)
                 }
@@ -301,9 +313,14 @@ impl Faults {
 
     /// A random fault for this call.
     pub(super) fn random(&self, operation: &str, rng: &mut StdRng) -> Option<Fault> {
-        let rates = self.rates.as_ref().filter(|r| matches(&r.operations, operation))?;
-        let passing = Error::new(ErrorKind::Unavailable, "a passing server fault").with_scope(Scope::Resource);
-        let limited = Error::new(ErrorKind::RateLimited, "too many calls").with_retry(Retry::After(Duration::from_secs(1)));
+        let rates = self
+            .rates
+            .as_ref()
+            .filter(|r| matches(&r.operations, operation))?;
+        let passing = Error::new(ErrorKind::Unavailable, "a passing server fault")
+            .with_scope(Scope::Resource);
+        let limited = Error::new(ErrorKind::RateLimited, "too many calls")
+            .with_retry(Retry::After(Duration::from_secs(1)));
         let mut draw = rng.random::<f64>();
         let mut strikes = |rate: f64| {
             draw -= rate;
@@ -347,8 +364,11 @@ impl Faults {
             return Ok(());
         }
         let wait = (since + per).saturating_duration_since(now);
-        Err(Error::new(ErrorKind::RateLimited, format!("more than {calls} calls in {per:?}"))
-            .with_retry(Retry::After(wait)))
+        Err(Error::new(
+            ErrorKind::RateLimited,
+            format!("more than {calls} calls in {per:?}"),
+        )
+        .with_retry(Retry::After(wait)))
     }
 
     /// Fails if the cloud, or this region of it, is down.
@@ -356,7 +376,9 @@ impl Faults {
         if self.down.is_empty() {
             return Ok(());
         }
-        let down = |what: String, scope| Err(Error::new(ErrorKind::Unavailable, format!("{what} is down")).with_scope(scope));
+        let down = |what: String, scope| {
+            Err(Error::new(ErrorKind::Unavailable, format!("{what} is down")).with_scope(scope))
+        };
         if self.down.contains(&Reach::Provider) {
             return down("the provider".into(), Scope::Provider);
         }
@@ -373,24 +395,41 @@ impl Faults {
     }
 
     pub(super) fn zone_down(&self, region: &Region, zone: &Zone) -> bool {
-        self.down.contains(&Reach::Zone(region.clone(), zone.clone()))
+        self.down
+            .contains(&Reach::Zone(region.clone(), zone.clone()))
     }
 
-    pub(super) fn in_stock(&self, region: &Region, zone: Option<&Zone>, instance_type: &str) -> bool {
+    pub(super) fn in_stock(
+        &self,
+        region: &Region,
+        zone: Option<&Zone>,
+        instance_type: &str,
+    ) -> bool {
         !self.stock_outs.iter().any(|out| {
             out.region.as_ref().is_none_or(|r| r == region)
                 && out.zone.as_ref().is_none_or(|z| Some(z) == zone)
-                && out.instance_type.as_deref().is_none_or(|t| t == instance_type)
+                && out
+                    .instance_type
+                    .as_deref()
+                    .is_none_or(|t| t == instance_type)
         })
     }
 }
 
 pub(super) fn stock_out(what: &str, scope: Scope) -> Error {
-    Error::new(ErrorKind::CapacityUnavailable, format!("no capacity for {what} just now")).with_scope(scope)
+    Error::new(
+        ErrorKind::CapacityUnavailable,
+        format!("no capacity for {what} just now"),
+    )
+    .with_scope(scope)
 }
 
 pub(super) fn ambiguous() -> Error {
-    Error::new(ErrorKind::Timeout, "no answer; the request may have taken effect").with_effect(Effect::Unknown)
+    Error::new(
+        ErrorKind::Timeout,
+        "no answer; the request may have taken effect",
+    )
+    .with_effect(Effect::Unknown)
 }
 
 #[cfg(test)]

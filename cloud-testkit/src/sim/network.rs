@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use super::{
     SimCloud,
+    entry::{Draft, Request},
     extra::Extra,
     offered,
-    state::{Draft, Request, State},
+    state::State,
 };
 
 impl State {
@@ -23,7 +24,10 @@ impl State {
         let key = |net: &IpNet| (region.clone(), net.addr());
         let before = self.blocks.range(..=key(&block)).next_back();
         let after = self.blocks.range(key(&block)..).next();
-        let here = before.into_iter().chain(after).filter(|((place, _), _)| place == region);
+        let here = before
+            .into_iter()
+            .chain(after)
+            .filter(|((place, _), _)| place == region);
         for (_, other) in here {
             if overlaps(other, &block) {
                 let message = format!("{block} overlaps another network's {other} in {region}");
@@ -42,12 +46,25 @@ impl State {
 
 #[async_trait]
 impl Network for SimCloud {
-    async fn create_network(&self, spec: &NetworkSpec, token: &ClientToken) -> Result<VirtualNetwork> {
+    async fn create_network(
+        &self,
+        spec: &NetworkSpec,
+        token: &ClientToken,
+    ) -> Result<VirtualNetwork> {
         let can = offered!(self, network, "networks")?;
         spec.check(can)?;
         let zones = &self.region(&spec.region)?.zones;
-        if let Some(zone) = spec.subnets.iter().filter_map(|s| s.zone.as_ref()).find(|z| !zones.contains(z)) {
-            return Err(Error::invalid("subnet zone", format_args!("is '{zone}'"), format_args!("{zones:?}")));
+        if let Some(zone) = spec
+            .subnets
+            .iter()
+            .filter_map(|s| s.zone.as_ref())
+            .find(|z| !zones.contains(z))
+        {
+            return Err(Error::invalid(
+                "subnet zone",
+                format_args!("is '{zone}'"),
+                format_args!("{zones:?}"),
+            ));
         }
         let request = Request {
             region: &spec.region,
@@ -87,12 +104,17 @@ impl Network for SimCloud {
         self.get_one("network.get_network", id).await
     }
 
-    async fn list_networks_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<VirtualNetwork>> {
+    async fn list_networks_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<VirtualNetwork>> {
         self.list_page("network.list_networks", query, page).await
     }
 
     async fn delete_network(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("network.delete_network", ResourceKind::Network, id).await
+        self.delete_one("network.delete_network", ResourceKind::Network, id)
+            .await
     }
 
     async fn create_firewall(&self, spec: &FirewallSpec, token: &ClientToken) -> Result<Firewall> {
@@ -131,12 +153,17 @@ impl Network for SimCloud {
         self.get_one("network.get_firewall", id).await
     }
 
-    async fn list_firewalls_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<Firewall>> {
+    async fn list_firewalls_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Firewall>> {
         self.list_page("network.list_firewalls", query, page).await
     }
 
     async fn delete_firewall(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("network.delete_firewall", ResourceKind::Firewall, id).await
+        self.delete_one("network.delete_firewall", ResourceKind::Firewall, id)
+            .await
     }
 
     async fn create_peering(&self, spec: &PeeringSpec, token: &ClientToken) -> Result<Peering> {
@@ -158,10 +185,17 @@ impl Network for SimCloud {
         };
         self.create_one("network.create_peering", request, |state, common| {
             let now = Instant::now();
-            let (one, other) = (state.network(&spec.network, now)?, state.network(&spec.peer, now)?);
+            let (one, other) = (
+                state.network(&spec.network, now)?,
+                state.network(&spec.peer, now)?,
+            );
             if overlaps(&one.cidr, &other.cidr) {
                 let problem = format!("has {} which overlaps {}", other.cidr, one.cidr);
-                return Err(Error::invalid("peer", problem, "networks without common addresses"));
+                return Err(Error::invalid(
+                    "peer",
+                    problem,
+                    "networks without common addresses",
+                ));
             }
             let view = Peering {
                 id: common.id,
@@ -181,11 +215,16 @@ impl Network for SimCloud {
         self.get_one("network.get_peering", id).await
     }
 
-    async fn list_peerings_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<Peering>> {
+    async fn list_peerings_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Peering>> {
         self.list_page("network.list_peerings", query, page).await
     }
 
     async fn delete_peering(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("network.delete_peering", ResourceKind::Peering, id).await
+        self.delete_one("network.delete_peering", ResourceKind::Peering, id)
+            .await
     }
 }

@@ -49,7 +49,10 @@ struct Contents {
 
 impl Contents {
     fn current(&self, key: &Path) -> Option<&Version> {
-        self.keys.get(key)?.last().filter(|version| version.data.is_some())
+        self.keys
+            .get(key)?
+            .last()
+            .filter(|version| version.data.is_some())
     }
 
     fn number(&mut self) -> u64 {
@@ -95,7 +98,10 @@ impl Objects {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().keys.values().all(|versions| versions.last().is_none_or(|v| v.data.is_none()))
+        self.lock()
+            .keys
+            .values()
+            .all(|versions| versions.last().is_none_or(|v| v.data.is_none()))
     }
 
     pub(super) fn clear(&self) {
@@ -106,7 +112,14 @@ impl Objects {
         self.lock().held
     }
 
-    fn put(&self, key: &Path, data: Bytes, attributes: Attributes, mode: &PutMode, at: Timestamp) -> Result<PutResult> {
+    fn put(
+        &self,
+        key: &Path,
+        data: Bytes,
+        attributes: Attributes,
+        mode: &PutMode,
+        at: Timestamp,
+    ) -> Result<PutResult> {
         let mut contents = self.lock();
         let current = contents.current(key);
         match mode {
@@ -123,7 +136,12 @@ impl Objects {
             }
         }
         let number = contents.number();
-        let version = Version { number, data: Some(data), attributes, at };
+        let version = Version {
+            number,
+            data: Some(data),
+            attributes,
+            at,
+        };
         let result = PutResult {
             e_tag: Some(version.e_tag()),
             version: self.versioned.then(|| number.to_string()),
@@ -136,12 +154,20 @@ impl Objects {
     fn push(&self, contents: &mut Contents, key: &Path, version: Version) {
         contents.held += version.len();
         let versions = contents.keys.entry(key.clone()).or_default();
-        let replaced: u64 = if self.versioned { 0 } else { versions.drain(..).map(|old| old.len()).sum() };
+        let replaced: u64 = if self.versioned {
+            0
+        } else {
+            versions.drain(..).map(|old| old.len()).sum()
+        };
         versions.push(version);
         contents.held -= replaced;
     }
 
-    fn get(&self, key: &Path, options: &GetOptions) -> Result<(ObjectMeta, Range<u64>, Bytes, Attributes), object_store::Error> {
+    fn get(
+        &self,
+        key: &Path,
+        options: &GetOptions,
+    ) -> Result<(ObjectMeta, Range<u64>, Bytes, Attributes), object_store::Error> {
         let contents = self.lock();
         let absent = || failed(ErrorKind::NotFound, key, "does not exist");
         let found = match &options.version {
@@ -172,7 +198,12 @@ impl Objects {
         }
         if self.versioned {
             let number = contents.number();
-            let marker = Version { number, data: None, attributes: Attributes::default(), at };
+            let marker = Version {
+                number,
+                data: None,
+                attributes: Attributes::default(),
+                at,
+            };
             self.push(&mut contents, key, marker);
         } else if let Some(versions) = contents.keys.remove(key) {
             contents.held -= versions.iter().map(Version::len).sum::<u64>();
@@ -203,23 +234,31 @@ impl Objects {
     /// Every version below a prefix, ordered by key, newest first.
     pub(super) fn versions(&self, prefix: Option<&Path>) -> Vec<ObjectVersion> {
         let contents = self.lock();
-        let keys = contents.keys.iter().filter(|(key, _)| prefix.is_none_or(|prefix| key.prefix_matches(prefix)));
+        let keys = contents
+            .keys
+            .iter()
+            .filter(|(key, _)| prefix.is_none_or(|prefix| key.prefix_matches(prefix)));
         keys.flat_map(|(key, versions)| {
-            versions.iter().rev().enumerate().map(|(age, version)| ObjectVersion {
-                location: key.clone(),
-                version: version.number.to_string(),
-                is_latest: age == 0,
-                is_delete_marker: version.data.is_none(),
-                size: version.len(),
-                last_modified: version.at,
-            })
+            versions
+                .iter()
+                .rev()
+                .enumerate()
+                .map(|(age, version)| ObjectVersion {
+                    location: key.clone(),
+                    version: version.number.to_string(),
+                    is_latest: age == 0,
+                    is_delete_marker: version.data.is_none(),
+                    size: version.len(),
+                    last_modified: version.at,
+                })
         })
         .collect()
     }
 }
 
 fn is_below(key: &Path, prefix: &Path) -> bool {
-    key.prefix_match(prefix).is_some_and(|mut parts| parts.next().is_some())
+    key.prefix_match(prefix)
+        .is_some_and(|mut parts| parts.next().is_some())
 }
 
 /// A handle to the objects of one bucket, through the simulated network.
@@ -235,7 +274,11 @@ const PAGE: usize = 1000;
 
 impl SimObjects {
     pub(super) fn new(cloud: SimCloud, bucket: ResourceId, max_key_bytes: usize) -> Self {
-        Self { cloud, bucket, max_key_bytes }
+        Self {
+            cloud,
+            bucket,
+            max_key_bytes,
+        }
     }
 
     async fn call<T: Send>(
@@ -258,7 +301,11 @@ impl SimObjects {
             return Ok(());
         }
         let accepted = format!("1 to {} bytes", self.max_key_bytes);
-        Err(Error::invalid("object key", format_args!("has {bytes} bytes"), accepted))
+        Err(Error::invalid(
+            "object key",
+            format_args!("has {bytes} bytes"),
+            accepted,
+        ))
     }
 }
 
@@ -270,10 +317,16 @@ impl fmt::Display for SimObjects {
 
 #[async_trait]
 impl ObjectStore for SimObjects {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> object_store::Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> object_store::Result<PutResult> {
         self.check_key(location)?;
         let data = Bytes::from(payload);
-        let put = |objects: &Objects, at| objects.put(location, data, opts.attributes, &opts.mode, at);
+        let put =
+            |objects: &Objects, at| objects.put(location, data, opts.attributes, &opts.mode, at);
         Ok(self.call("objects.put", put).await?)
     }
 
@@ -299,10 +352,17 @@ impl ObjectStore for SimObjects {
         }))
     }
 
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+    async fn get_opts(
+        &self,
+        location: &Path,
+        options: GetOptions,
+    ) -> object_store::Result<GetResult> {
         // The conditions of a get have errors of their own, which have no kind among ours; they pass through as they are.
-        let (meta, range, data, attributes) =
-            self.call("objects.get", |objects, _| Ok(objects.get(location, &options))).await??;
+        let (meta, range, data, attributes) = self
+            .call("objects.get", |objects, _| {
+                Ok(objects.get(location, &options))
+            })
+            .await??;
         // In pieces, as a network brings it.
         let pieces = data.len().div_ceil(PIECE);
         let chunk = move |i: usize| Ok(data.slice(i * PIECE..data.len().min((i + 1) * PIECE)));
@@ -343,12 +403,20 @@ impl ObjectStore for SimObjects {
         self.pages(prefix.cloned(), None)
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         self.pages(prefix.cloned(), Some(offset.clone()))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        let all = self.call("objects.list", |objects, _| Ok(objects.list(prefix, None, usize::MAX))).await?;
+        let all = self
+            .call("objects.list", |objects, _| {
+                Ok(objects.list(prefix, None, usize::MAX))
+            })
+            .await?;
         let root = Path::default();
         let prefix = prefix.unwrap_or(&root);
         let mut common_prefixes = BTreeSet::new();
@@ -373,7 +441,12 @@ impl ObjectStore for SimObjects {
         })
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+    async fn copy_opts(
+        &self,
+        from: &Path,
+        to: &Path,
+        options: CopyOptions,
+    ) -> object_store::Result<()> {
         self.check_key(to)?;
         let mode = match options.mode {
             CopyMode::Overwrite => PutMode::Overwrite,
@@ -390,7 +463,11 @@ impl ObjectStore for SimObjects {
 const PIECE: usize = 256 * 1024;
 
 impl SimObjects {
-    fn pages(&self, prefix: Option<Path>, offset: Option<Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+    fn pages(
+        &self,
+        prefix: Option<Path>,
+        offset: Option<Path>,
+    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         let store = self.clone();
         let pages = stream::try_unfold(Some(offset), move |from| {
             let (store, prefix) = (store.clone(), prefix.clone());
@@ -398,9 +475,13 @@ impl SimObjects {
                 let Some(offset) = from else {
                     return Ok::<_, object_store::Error>(None);
                 };
-                let list = |objects: &Objects, _| Ok(objects.list(prefix.as_ref(), offset.as_ref(), PAGE));
+                let list =
+                    |objects: &Objects, _| Ok(objects.list(prefix.as_ref(), offset.as_ref(), PAGE));
                 let page = store.call("objects.list", list).await?;
-                let next = page.last().filter(|_| page.len() == PAGE).map(|meta| Some(meta.location.clone()));
+                let next = page
+                    .last()
+                    .filter(|_| page.len() == PAGE)
+                    .map(|meta| Some(meta.location.clone()));
                 Ok(Some((stream::iter(page.into_iter().map(Ok)), next)))
             }
         });
@@ -432,7 +513,11 @@ impl MultipartUpload for Upload {
             let put = |objects: &Objects, _| {
                 let mut contents = objects.lock();
                 let size = data.len() as u64;
-                let replaced = contents.uploads.get_mut(&id).ok_or_else(no_upload)?.insert(part, data);
+                let replaced = contents
+                    .uploads
+                    .get_mut(&id)
+                    .ok_or_else(no_upload)?
+                    .insert(part, data);
                 contents.held += size;
                 contents.held -= replaced.map_or(0, |old| old.len() as u64);
                 Ok(())
@@ -459,7 +544,10 @@ impl MultipartUpload for Upload {
             drop(contents);
             objects.put(location, data, attributes.clone(), &PutMode::Overwrite, at)
         };
-        Ok(self.store.call("objects.complete_multipart", complete).await?)
+        Ok(self
+            .store
+            .call("objects.complete_multipart", complete)
+            .await?)
     }
 
     async fn abort(&mut self) -> object_store::Result<()> {
@@ -484,7 +572,15 @@ mod tests {
         for versioned in [false, true] {
             let objects = Objects::new(versioned);
             let put = |data: &'static str| {
-                objects.put(&Path::from("k"), data.into(), Attributes::default(), &PutMode::Overwrite, at).unwrap();
+                objects
+                    .put(
+                        &Path::from("k"),
+                        data.into(),
+                        Attributes::default(),
+                        &PutMode::Overwrite,
+                        at,
+                    )
+                    .unwrap();
             };
             put("12345");
             put("123");

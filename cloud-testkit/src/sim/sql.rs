@@ -41,7 +41,9 @@ enum Wanted {
     Count(String),
     Delete,
     /// `DROP TABLE [IF EXISTS]`.
-    Drop { if_exists: bool },
+    Drop {
+        if_exists: bool,
+    },
 }
 
 #[derive(Debug, PartialEq)]
@@ -57,7 +59,11 @@ struct Statement {
 /// Reads one of the statements that are known; the rest is `Unsupported`.
 fn parse(text: &str) -> Result<Statement> {
     let spaced = text.replace('=', " = ");
-    let words: Vec<_> = spaced.trim_end_matches([';', ' ']).split_whitespace().map(|word| word.trim_matches('"')).collect();
+    let words: Vec<_> = spaced
+        .trim_end_matches([';', ' '])
+        .split_whitespace()
+        .map(|word| word.trim_matches('"'))
+        .collect();
     let lower: Vec<_> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
     let lower: Vec<_> = lower.iter().map(String::as_str).collect();
     let (wanted, rest) = match lower.as_slice() {
@@ -74,7 +80,9 @@ fn parse(text: &str) -> Result<Statement> {
         _ if never => None,
         Some([]) | None => None,
         Some(["where", column, "=", "$1"]) => Some((*column).to_owned()),
-        Some(["order", "by", "id"]) if !matches!(wanted, Wanted::Delete | Wanted::Drop { .. }) => None,
+        Some(["order", "by", "id"]) if !matches!(wanted, Wanted::Delete | Wanted::Drop { .. }) => {
+            None
+        }
         _ => return Err(unknown(text)),
     };
     let table = words.get(rest).ok_or_else(|| unknown(text))?;
@@ -94,9 +102,13 @@ fn unknown(text: &str) -> Error {
 }
 
 fn table<'a>(tables: &'a mut BTreeMap<String, Table>, name: &str) -> Result<&'a mut Table> {
-    tables
-        .get_mut(name)
-        .ok_or_else(|| Error::invalid("statement", format_args!("names the table '{name}'"), "a table that exists"))
+    tables.get_mut(name).ok_or_else(|| {
+        Error::invalid(
+            "statement",
+            format_args!("names the table '{name}'"),
+            "a table that exists",
+        )
+    })
 }
 
 /// The data of a simulated database, through the simulated network.
@@ -135,19 +147,33 @@ fn select(table: &Table, statement: &Statement, parameters: &[SqlValue]) -> Resu
     let wanted = usize::from(statement.filter.is_some());
     if parameters.len() != wanted {
         let problem = format!("are {}", parameters.len());
-        return Err(Error::invalid("parameters", problem, format_args!("{wanted}, as the statement has")));
+        return Err(Error::invalid(
+            "parameters",
+            problem,
+            format_args!("{wanted}, as the statement has"),
+        ));
     }
     if let Some(column) = &statement.filter
         && column != "id"
         && !table.spec.columns.iter().any(|c| c.name == *column)
     {
-        return Err(Error::invalid("statement", format_args!("names the column '{column}'"), "a column of the table"));
+        return Err(Error::invalid(
+            "statement",
+            format_args!("names the column '{column}'"),
+            "a column of the table",
+        ));
     }
     let matches = |row: &Row| match &statement.filter {
-        Some(column) => row.get(column) == parameters.first() && row.get(column) != Some(&SqlValue::Null),
+        Some(column) => {
+            row.get(column) == parameters.first() && row.get(column) != Some(&SqlValue::Null)
+        }
         None => !statement.never,
     };
-    let found = table.rows.iter().enumerate().filter(|(_, row)| matches(row));
+    let found = table
+        .rows
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| matches(row));
     Ok(found.map(|(position, _)| position).collect())
 }
 
@@ -170,7 +196,11 @@ impl Sql for SimSql {
     async fn query(&self, statement: &str, parameters: &[SqlValue]) -> Result<Vec<Row>> {
         let statement = parse(statement)?;
         if matches!(statement.wanted, Wanted::Delete | Wanted::Drop { .. }) {
-            return Err(Error::invalid("statement", "returns no rows", "a SELECT; execute runs a DELETE"));
+            return Err(Error::invalid(
+                "statement",
+                "returns no rows",
+                "a SELECT; execute runs a DELETE",
+            ));
         }
         self.call("sql.query", false, |tables| {
             let table = table(tables, &statement.table)?;
@@ -180,7 +210,10 @@ impl Sql for SimSql {
                     let count = i64::try_from(found.len()).unwrap_or(i64::MAX);
                     vec![Row::from([(name.clone(), count.into())])]
                 }
-                _ => found.iter().map(|position| table.rows[*position].clone()).collect(),
+                _ => found
+                    .iter()
+                    .map(|position| table.rows[*position].clone())
+                    .collect(),
             })
         })
         .await
@@ -190,7 +223,11 @@ impl Sql for SimSql {
         let text = statement;
         let statement = parse(text)?;
         if !matches!(statement.wanted, Wanted::Delete | Wanted::Drop { .. }) {
-            return Err(Error::invalid("statement", "returns rows", "a DELETE; query runs a SELECT"));
+            return Err(Error::invalid(
+                "statement",
+                "returns rows",
+                "a DELETE; query runs a SELECT",
+            ));
         }
         self.call("sql.execute", true, |tables| {
             if let Wanted::Drop { if_exists } = statement.wanted {
@@ -213,8 +250,15 @@ impl Sql for SimSql {
         check_sql_name("table", name)?;
         self.call("sql.insert", true, |tables| {
             let table = table(tables, name)?;
-            if let Some(column) = row.keys().find(|key| !table.spec.columns.iter().any(|c| c.name == **key)) {
-                return Err(Error::invalid("row", format_args!("has the column '{column}'"), "the table's own columns"));
+            if let Some(column) = row
+                .keys()
+                .find(|key| !table.spec.columns.iter().any(|c| c.name == **key))
+            {
+                return Err(Error::invalid(
+                    "row",
+                    format_args!("has the column '{column}'"),
+                    "the table's own columns",
+                ));
             }
             let mut stored = Row::new();
             for column in &table.spec.columns {
@@ -242,11 +286,24 @@ mod tests {
     fn knows_a_few_statements_and_no_more() {
         let count = parse("SELECT count(*) AS n FROM orders WHERE customer=$1;").unwrap();
         assert_eq!(count.wanted, Wanted::Count("n".into()));
-        assert_eq!((count.table.as_str(), count.filter.as_deref()), ("orders", Some("customer")));
+        assert_eq!(
+            (count.table.as_str(), count.filter.as_deref()),
+            ("orders", Some("customer"))
+        );
         assert_eq!(parse("delete from Orders").unwrap().table, "Orders");
         assert_eq!(parse("DROP TABLE IF EXISTS \"t\"").unwrap().table, "t");
-        assert!(parse("SELECT count(*) FROM \"t\" WHERE 1 = 0").unwrap().never);
-        for bad in ["DROP DATABASE t", "SELECT * FROM", "SELECT a FROM t", "SELECT * FROM t WHERE a = 1", ""] {
+        assert!(
+            parse("SELECT count(*) FROM \"t\" WHERE 1 = 0")
+                .unwrap()
+                .never
+        );
+        for bad in [
+            "DROP DATABASE t",
+            "SELECT * FROM",
+            "SELECT a FROM t",
+            "SELECT * FROM t WHERE a = 1",
+            "",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -1,7 +1,6 @@
 //! The table of everything that a simulated cloud holds, with the indexes that keep each call cheap.
 
 use std::{
-    any::Any,
     collections::{BTreeMap, BTreeSet, HashMap, hash_map},
     ops::Bound,
     time::Duration,
@@ -9,7 +8,7 @@ use std::{
 
 use cloud_core::{
     ClientToken, Error, ErrorKind, ListQuery, Page, PageRequest, PageToken, Region, ResourceId,
-    ResourceKind, ResourceStatus, Result, Scope, Tags,
+    ResourceKind, ResourceStatus, Result, Scope,
 };
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
@@ -19,113 +18,12 @@ use tokio::time::Instant;
 use super::{
     billing::PriceBook,
     config::{NO_TIME, Span, quota_name},
-    extra::Extra,
+    entry::{CallRecord, Common, Draft, Entry, Request},
     faults::Faults,
     views::{AnyView, StoredView},
 };
 
-/// One resource.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) view: AnyView,
-    pub(super) extra: Extra,
-    pub(super) token: ClientToken,
-    spec: Box<dyn Any + Send>,
-    depends: Vec<u64>,
-    ready_at: Instant,
-    shown_at: Instant,
-    gone_at: Option<Instant>,
-    pub(super) dies_at: Option<Instant>,
-    pub(super) failed: Option<String>,
-    pub(super) stopped: bool,
-    /// What it counts against quotas besides itself.
-    vcpu: u64,
-}
-
-impl Entry {
-    pub(super) fn status(&self, now: Instant) -> ResourceStatus {
-        match self.gone_at {
-            Some(at) if at <= now => ResourceStatus::Deleted,
-            Some(_) => ResourceStatus::Deleting,
-            None if self.failed.is_some() || self.dies_at.is_some_and(|at| at <= now) => ResourceStatus::Failed,
-            None if self.stopped => ResourceStatus::Stopped,
-            None if now < self.ready_at => ResourceStatus::Creating,
-            None => ResourceStatus::Running,
-        }
-    }
-
-    pub(super) fn view(&self, now: Instant) -> AnyView {
-        let reason = self.failed.as_deref().or(match self.dies_at {
-            Some(at) if at <= now => Some("died"),
-            _ => None,
-        });
-        self.view.clone().with_status(self.status(now), reason)
-    }
-
-    pub(super) fn restart(&mut self, ready_at: Instant) {
-        self.stopped = false;
-        self.failed = None;
-        self.dies_at = None;
-        self.ready_at = ready_at;
-    }
-}
-
-/// What a create asks for, whatever its kind.
-#[derive(Debug)]
-pub(super) struct Request<'a, S> {
-    pub(super) region: &'a Region,
-    pub(super) name: &'a str,
-    pub(super) tags: &'a Tags,
-    pub(super) spec: &'a S,
-    pub(super) token: &'a ClientToken,
-    /// Whether the name must be the only one of its kind in its region.
-    pub(super) unique: bool,
-    /// What must exist, and cannot be deleted before this.
-    pub(super) needs: Vec<ResourceId>,
-    /// What it counts against the quota of vCPUs.
-    pub(super) vcpu: u64,
-}
-
-/// What a service makes of a request.
-#[derive(Debug)]
-pub(super) struct Draft<V> {
-    pub(super) view: V,
-    pub(super) extra: Extra,
-    /// Whether chance may let it die.
-    pub(super) mortal: bool,
-}
-
-impl<V> Draft<V> {
-    pub(super) fn new(view: V, extra: Extra) -> Self {
-        Self { view, extra, mortal: false }
-    }
-}
-
-/// The fields that every view has, ready to be put into one.
-#[derive(Debug)]
-pub(super) struct Common {
-    pub(super) id: ResourceId,
-    pub(super) name: String,
-    pub(super) tags: Tags,
-    pub(super) created_at: Option<Timestamp>,
-}
-
-/// What happened in one call; see [`SimCloud::trace`](super::SimCloud::trace).
-///
-/// ```
-/// # use cloud_testkit::sim::CallRecord;
-/// fn failed(calls: &[CallRecord]) -> usize { calls.iter().filter(|c| c.outcome.is_err()).count() }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallRecord {
-    /// How long after the cloud was built it ended.
-    pub at: Duration,
-    /// The operation, as `compute.create_instance`.
-    pub operation: &'static str,
-    /// How it ended.
-    pub outcome: std::result::Result<(), ErrorKind>,
-}
-
+/// Everything that a simulated cloud holds.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) origin: Instant,
@@ -245,14 +143,24 @@ impl State {
         V: StoredView,
     {
         let earlier = self.by_token.get(request.token).copied();
-        if let Some(entry) = earlier.filter(|_| self.idempotent).and_then(|seq| self.entries.get(&seq)) {
-            if entry.view.id().kind == V::KIND && entry.spec.downcast_ref::<S>() == Some(request.spec) {
+        if let Some(entry) = earlier
+            .filter(|_| self.idempotent)
+            .and_then(|seq| self.entries.get(&seq))
+        {
+            if entry.view.id().kind == V::KIND
+                && entry.spec.downcast_ref::<S>() == Some(request.spec)
+            {
                 return entry.view(now).typed();
             }
-            let message = format!("the client token was used for {} with another request", entry.view.id());
+            let message = format!(
+                "the client token was used for {} with another request",
+                entry.view.id()
+            );
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        if request.unique && let Some(other) = self.named(V::KIND, request.region, request.name, now) {
+        if request.unique
+            && let Some(other) = self.named(V::KIND, request.region, request.name, now)
+        {
             let message = format!("{other} is already named '{}'", request.name);
             return Err(Error::new(ErrorKind::AlreadyExists, message).with_resource(request.name));
         }
@@ -278,7 +186,11 @@ impl State {
         let takes = self.provisioning.get(&V::KIND).cloned().unwrap_or(NO_TIME);
         let ready_at = now + self.draw(&takes);
         let shown_at = now + self.lag();
-        let dies_at = if draft.mortal { self.faults.death(now, &mut self.rng) } else { None };
+        let dies_at = if draft.mortal {
+            self.faults.death(now, &mut self.rng)
+        } else {
+            None
+        };
         let entry = Entry {
             view: draft.view.wrap(),
             extra: draft.extra,
@@ -295,7 +207,9 @@ impl State {
         };
         let answer = entry.view(now).typed();
         let made = self.made.get(request.token).into_iter().flatten();
-        let repeated = made.flat_map(|id| self.find(id, now)).any(|(_, entry)| entry.gone_at.is_none());
+        let repeated = made
+            .flat_map(|id| self.find(id, now))
+            .any(|(_, entry)| entry.gone_at.is_none());
         self.index(seq, entry, repeated);
         answer
     }
@@ -303,19 +217,31 @@ impl State {
     fn index(&mut self, seq: u64, entry: Entry, repeated: bool) {
         let id = entry.view.id();
         for (key, value) in entry.view.tags() {
-            self.by_tag.entry((key.clone(), value.clone())).or_default().insert(seq);
+            self.by_tag
+                .entry((key.clone(), value.clone()))
+                .or_default()
+                .insert(seq);
         }
         self.by_kind.entry(id.kind).or_default().insert(seq);
-        self.by_name.entry(entry.view.name().to_owned()).or_default().insert(seq);
+        self.by_name
+            .entry(entry.view.name().to_owned())
+            .or_default()
+            .insert(seq);
         for needed in &entry.depends {
             self.users.entry(*needed).or_default().insert(seq);
         }
-        for (name, amount) in [(quota_name(id.kind), 1), (Some(cloud_core::Quota::VCPU), entry.vcpu)] {
+        for (name, amount) in [
+            (quota_name(id.kind), 1),
+            (Some(cloud_core::Quota::VCPU), entry.vcpu),
+        ] {
             if let Some(name) = name.filter(|_| amount > 0) {
                 *self.used.entry((id.region.clone(), name)).or_default() += amount;
             }
         }
-        self.made.entry(entry.token.clone()).or_default().push(id.clone());
+        self.made
+            .entry(entry.token.clone())
+            .or_default()
+            .push(id.clone());
         if repeated {
             self.duplicates.insert(entry.token.clone());
         }
@@ -323,7 +249,13 @@ impl State {
         self.entries.insert(seq, entry);
     }
 
-    fn named(&self, kind: ResourceKind, region: &Region, name: &str, now: Instant) -> Option<ResourceId> {
+    fn named(
+        &self,
+        kind: ResourceKind,
+        region: &Region,
+        name: &str,
+        now: Instant,
+    ) -> Option<ResourceId> {
         self.by_name.get(name)?.iter().find_map(|seq| {
             let entry = self.entries.get(seq)?;
             let id = entry.view.id();
@@ -334,11 +266,22 @@ impl State {
 
     fn check_quota(&self, counted: Option<&str>, wanted: u64, region: &Region) -> Result<()> {
         for (name, place, limit) in &self.limits {
-            let applies = wanted > 0 && counted == Some(name) && place.as_ref().is_none_or(|place| place == region);
-            let used = if applies { self.used(name, place.as_ref()) } else { 0 };
+            let applies = wanted > 0
+                && counted == Some(name)
+                && place.as_ref().is_none_or(|place| place == region);
+            let used = if applies {
+                self.used(name, place.as_ref())
+            } else {
+                0
+            };
             if applies && used.saturating_add(wanted) > *limit {
-                let message = format!("{used} of {limit} {name} are in use and {wanted} more are asked for");
-                let scope = if place.is_some() { Scope::Region } else { Scope::Account };
+                let message =
+                    format!("{used} of {limit} {name} are in use and {wanted} more are asked for");
+                let scope = if place.is_some() {
+                    Scope::Region
+                } else {
+                    Scope::Account
+                };
                 return Err(Error::new(ErrorKind::QuotaExceeded, message).with_scope(scope));
             }
         }
@@ -355,16 +298,23 @@ impl State {
 
     /// A resource that exists, and its number.
     pub(super) fn find(&self, id: &ResourceId, now: Instant) -> Result<(u64, &Entry)> {
-        let number = id.native().rsplit_once('-').and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
+        let number = id
+            .native()
+            .rsplit_once('-')
+            .and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
         let found = number.and_then(|seq| Some((seq, self.entries.get(&seq)?)));
         found
-            .filter(|(_, entry)| entry.view.id() == id && entry.status(now) != ResourceStatus::Deleted)
+            .filter(|(_, entry)| {
+                entry.view.id() == id && entry.status(now) != ResourceStatus::Deleted
+            })
             .ok_or_else(|| Error::not_found(id))
     }
 
     pub(super) fn find_mut(&mut self, id: &ResourceId, now: Instant) -> Result<&mut Entry> {
         let (seq, _) = self.find(id, now)?;
-        self.entries.get_mut(&seq).ok_or_else(|| Error::not_found(id))
+        self.entries
+            .get_mut(&seq)
+            .ok_or_else(|| Error::not_found(id))
     }
 
     /// [`find`](Self::find), as a caller from outside sees it.
@@ -403,7 +353,11 @@ impl State {
         let after = match &page.after {
             None => 0,
             Some(token) => token.as_str().parse::<u64>().map_err(|_| {
-                Error::invalid("page token", format_args!("is '{token}'"), "what the page before said")
+                Error::invalid(
+                    "page token",
+                    format_args!("is '{token}'"),
+                    "what the page before said",
+                )
             })?,
         };
         let mut items = Vec::new();
@@ -438,12 +392,24 @@ impl State {
     }
 
     /// The shortest index that has all that can match, from there on.
-    fn candidates(&self, only: Option<ResourceKind>, query: &ListQuery, after: u64) -> Box<dyn Iterator<Item = u64> + '_> {
+    fn candidates(
+        &self,
+        only: Option<ResourceKind>,
+        query: &ListQuery,
+        after: u64,
+    ) -> Box<dyn Iterator<Item = u64> + '_> {
         static NOTHING: BTreeSet<u64> = BTreeSet::new();
-        let tags = query.tags.iter().map(|(k, v)| self.by_tag.get(&(k.clone(), v.clone())));
+        let tags = query
+            .tags
+            .iter()
+            .map(|(k, v)| self.by_tag.get(&(k.clone(), v.clone())));
         let name = query.name.as_ref().map(|name| self.by_name.get(name));
         let kind = only.map(|kind| self.by_kind.get(&kind));
-        let shortest = tags.chain(name).chain(kind).map(|set| set.unwrap_or(&NOTHING)).min_by_key(|set| set.len());
+        let shortest = tags
+            .chain(name)
+            .chain(kind)
+            .map(|set| set.unwrap_or(&NOTHING))
+            .min_by_key(|set| set.len());
         let range = (Bound::Excluded(after), Bound::Unbounded);
         match shortest {
             Some(set) => Box::new(set.range(range).copied()),
@@ -459,7 +425,12 @@ impl State {
         if entry.gone_at.is_some() {
             return Ok(false);
         }
-        if let Some(user) = self.users.get(&seq).and_then(|users| users.first()).and_then(|user| self.entries.get(user)) {
+        if let Some(user) = self
+            .users
+            .get(&seq)
+            .and_then(|users| users.first())
+            .and_then(|user| self.entries.get(user))
+        {
             let message = format!("{id} is in use by {}", user.view.id());
             return Err(Error::new(ErrorKind::Conflict, message).with_resource(id.to_string()));
         }
@@ -482,13 +453,18 @@ impl State {
         for needed in entry.depends.drain(..) {
             drop_from(&mut self.users, needed, seq);
         }
-        for (name, amount) in [(quota_name(id.kind), 1), (Some(cloud_core::Quota::VCPU), entry.vcpu)] {
-            if let Some(used) = name.and_then(|name| self.used.get_mut(&(id.region.clone(), name))) {
+        for (name, amount) in [
+            (quota_name(id.kind), 1),
+            (Some(cloud_core::Quota::VCPU), entry.vcpu),
+        ] {
+            if let Some(used) = name.and_then(|name| self.used.get_mut(&(id.region.clone(), name)))
+            {
                 *used = used.saturating_sub(amount);
             }
         }
         if let AnyView::Network(network) = &entry.view {
-            self.blocks.remove(&(id.region.clone(), network.cidr.addr()));
+            self.blocks
+                .remove(&(id.region.clone(), network.cidr.addr()));
         }
         if let hash_map::Entry::Occupied(living) = self.by_token.entry(entry.token.clone())
             && *living.get() == seq
@@ -509,7 +485,12 @@ impl State {
     }
 
     /// Lets every living instance die that the test picks.
-    pub(super) fn kill(&mut self, now: Instant, reason: &str, picks: impl Fn(&cloud_core::Instance) -> bool) {
+    pub(super) fn kill(
+        &mut self,
+        now: Instant,
+        reason: &str,
+        picks: impl Fn(&cloud_core::Instance) -> bool,
+    ) {
         for entry in self.entries.values_mut() {
             let alive = entry.gone_at.is_none() && entry.failed.is_none();
             if let AnyView::Instance(instance) = &entry.view
@@ -524,7 +505,9 @@ impl State {
 
     /// Everything that exists and is not on its way out.
     pub(super) fn living(&self, now: Instant) -> impl Iterator<Item = &Entry> {
-        self.entries.values().filter(move |entry| !entry.status(now).is_gone())
+        self.entries
+            .values()
+            .filter(move |entry| !entry.status(now).is_gone())
     }
 
     pub(super) fn made(&self, token: &ClientToken) -> &[ResourceId] {
@@ -533,7 +516,10 @@ impl State {
 
     /// Whether a resource of this id was ever there.
     pub(super) fn ever_was(&self, id: &ResourceId) -> bool {
-        let number = id.native().rsplit_once('-').and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
+        let number = id
+            .native()
+            .rsplit_once('-')
+            .and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
         number.is_some_and(|seq| seq > 0 && seq < self.next)
     }
 

@@ -12,10 +12,10 @@ use object_store::ObjectStore;
 use super::{
     SimCloud,
     compute::page_of,
+    entry::{Draft, Entry, Request},
     extra::Extra,
     objects::{Objects, SimObjects},
     offered,
-    state::{Draft, Entry, Request},
 };
 
 #[async_trait]
@@ -52,7 +52,11 @@ impl Storage for SimCloud {
         self.get_one("storage.get_bucket", id).await
     }
 
-    async fn list_buckets_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<Bucket>> {
+    async fn list_buckets_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Bucket>> {
         self.list_page("storage.list_buckets", query, page).await
     }
 
@@ -78,22 +82,36 @@ impl Storage for SimCloud {
     async fn object_store(&self, id: &ResourceId) -> Result<Arc<dyn ObjectStore>> {
         id.expect_kind(ResourceKind::Bucket)?;
         let max_key_bytes = offered!(self, storage, "storage")?.max_key_bytes;
-        self.call("storage.object_store", Some(&id.region), |state, now| state.ready(id, now).map(|_| ()))
-            .await?;
-        Ok(Arc::new(SimObjects::new(self.clone(), id.clone(), max_key_bytes)))
+        self.call("storage.object_store", Some(&id.region), |state, now| {
+            state.ready(id, now).map(|_| ())
+        })
+        .await?;
+        Ok(Arc::new(SimObjects::new(
+            self.clone(),
+            id.clone(),
+            max_key_bytes,
+        )))
     }
 
-    async fn list_object_versions_page(&self, query: &VersionQuery, page: &PageRequest) -> Result<Page<ObjectVersion>> {
+    async fn list_object_versions_page(
+        &self,
+        query: &VersionQuery,
+        page: &PageRequest,
+    ) -> Result<Page<ObjectVersion>> {
         let id = &query.bucket;
         id.expect_kind(ResourceKind::Bucket)?;
         if !offered!(self, storage, "storage")?.versioning {
             return Err(Error::unsupported("listing object versions"));
         }
-        self.call("storage.list_object_versions", Some(&id.region), |state, now| {
-            let size = state.page_size(page)?;
-            let objects = contents(state.find_mut(id, now)?, id)?;
-            page_of(objects.versions(query.prefix.as_ref()), page, size)
-        })
+        self.call(
+            "storage.list_object_versions",
+            Some(&id.region),
+            |state, now| {
+                let size = state.page_size(page)?;
+                let objects = contents(state.find_mut(id, now)?, id)?;
+                page_of(objects.versions(query.prefix.as_ref()), page, size)
+            },
+        )
         .await
     }
 }

@@ -1,14 +1,22 @@
-//! The harness that hands a simulated cloud, or one built around it, to the conformance suite.
+//! What the tests share: the harness that hands a simulated cloud to the conformance suite, and short ways to make things.
+// Each test binary uses its part.
+#![allow(dead_code)]
 
 use std::{sync::Arc, time::Duration};
 
-use cloud_core::{Cloud, ClusterSpec, FunctionCode, FunctionSpec, InstanceSize, NodePoolSpec, Region, WaitOptions};
-use cloud_testkit::conformance::Harness;
+use cloud_core::{
+    ClientToken, Cloud, ClusterSpec, Compute, Error, FunctionCode, FunctionSpec, Instance,
+    InstanceSize, InstanceSpec, NodePoolSpec, Region, WaitOptions, Zone,
+};
+use cloud_testkit::{
+    conformance::Harness,
+    sim::{SimBuilder, SimCloud},
+};
 
-pub struct SimHarness(pub Arc<dyn Cloud>);
+pub(crate) struct SimHarness(pub(crate) Arc<dyn Cloud>);
 
 impl SimHarness {
-    pub fn new(cloud: impl Cloud + 'static) -> Self {
+    pub(crate) fn new(cloud: impl Cloud + 'static) -> Self {
         Self(Arc::new(cloud))
     }
 
@@ -56,4 +64,26 @@ impl Harness for SimHarness {
             ..WaitOptions::default()
         }
     }
+}
+
+pub(crate) fn region() -> Region {
+    Region::new("sim-1").unwrap()
+}
+
+pub(crate) fn zone(name: &str) -> Zone {
+    Zone::new(name).unwrap()
+}
+
+pub(crate) fn spec(name: &str) -> InstanceSpec {
+    InstanceSpec::new(name, region())
+}
+
+pub(crate) async fn create(cloud: &SimCloud, name: &str) -> Result<Instance, Error> {
+    cloud
+        .create_instance(&spec(name), &ClientToken::derive("test", name, 1))
+        .await
+}
+
+pub(crate) fn built(builder: SimBuilder) -> SimCloud {
+    builder.build().unwrap()
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::engine::{
-    plan::Plan,
-    store::{CatalogChange, Entry, Record},
+    plan::{Choice, Plan, Step},
+    store::{CatalogChange, Entry, MAX_RECORD_BYTES, Record},
 };
 
 /// The format of the records. A record of a newer one is refused, never guessed at.
@@ -22,11 +22,21 @@ pub type Outputs = BTreeMap<String, String>;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum PlanEvent<'a> {
-    /// The first record: the whole plan.
+    /// The first record: the plan without its steps and choices, which follow in parts. Until all are there, the plan is not
+    /// begun, and this record starts it anew.
     PlanSaved {
         plan: Cow<'a, Plan>,
+        step_count: usize,
+        choice_count: usize,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Timestamp>,
+    },
+    /// The next steps and choices.
+    PlanPart {
+        #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+        steps: Cow<'a, [Step]>,
+        #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+        choices: Cow<'a, [Choice]>,
     },
     /// Written before every attempt.
     StepStarted {
@@ -99,6 +109,36 @@ pub enum Finish {
     Kept,
     /// It was given up with something left.
     Abandoned,
+}
+
+/// The plan as the records that save it, one after the other: each small enough for any store.
+pub(super) fn parts(plan: &Plan) -> impl Iterator<Item = PlanEvent<'_>> {
+    /// A quarter of what a store takes at least; the rest is room for one large step.
+    const PART_BYTES: usize = MAX_RECORD_BYTES / 4;
+    fn cut<T: Serialize>(items: &[T]) -> usize {
+        let mut bytes = 0;
+        let fits = |item: &&T| {
+            bytes += serde_json::to_vec(item).map_or(0, |json| json.len());
+            bytes <= PART_BYTES
+        };
+        items.iter().take_while(fits).count().max(1).min(items.len())
+    }
+    let (mut steps, mut choices) = (&plan.steps[..], &plan.choices[..]);
+    std::iter::from_fn(move || {
+        if steps.is_empty() && choices.is_empty() {
+            return None;
+        }
+        let (part, rest) = steps.split_at(cut(steps));
+        steps = rest;
+        // Choices come when all steps are there, so that a part is never twice as large.
+        let now = if part.is_empty() { cut(choices) } else { 0 };
+        let (chosen, rest) = choices.split_at(now);
+        choices = rest;
+        Some(PlanEvent::PlanPart {
+            steps: part.into(),
+            choices: chosen.into(),
+        })
+    })
 }
 
 /// Makes a record of an event.
@@ -217,19 +257,7 @@ impl PlanState {
         format!("plan:{plan}")
     }
 
-    /// A plan of which nothing was done.
-    pub(super) fn fresh(plan: Plan, expires_at: Option<Timestamp>) -> Self {
-        let steps = vec![StepProgress::default(); plan.steps.len()];
-        Self {
-            plan,
-            expires_at,
-            steps,
-            roll_back: None,
-            finish: None,
-        }
-    }
-
-    /// Folds a plan's stream. `None` for an empty stream.
+    /// Folds a plan's stream. `None` for an empty stream, and for one that breaks off before the whole plan was saved.
     ///
     /// A record that comes twice changes nothing the second time.
     ///
@@ -243,7 +271,7 @@ impl PlanState {
     pub fn from_entries(entries: impl IntoIterator<Item = Entry>) -> Result<Option<Self>> {
         let mut fold = Fold::default();
         entries.into_iter().try_for_each(|entry| fold.apply(entry))?;
-        Ok(fold.state)
+        Ok(fold.finish())
     }
 
     /// How many steps are done.
@@ -255,34 +283,71 @@ impl PlanState {
 /// A fold in progress: entry by entry, so that a long stream is never in memory as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
-    pub(crate) state: Option<PlanState>,
+    state: Option<PlanState>,
+    /// How many steps and choices the plan has.
+    counts: (usize, usize),
     index: BTreeMap<String, usize>,
 }
 
 impl Fold {
+    /// The state, once the whole plan was there.
+    pub(crate) fn finish(self) -> Option<PlanState> {
+        let counts = self.counts;
+        self.state
+            .filter(|s| (s.plan.steps.len(), s.plan.choices.len()) == counts)
+    }
+
     pub(crate) fn apply(&mut self, entry: Entry) -> Result<()> {
         let sequence = entry.sequence;
-        let event: PlanEvent<'static> = read("plan", entry)?;
+        let event: PlanEvent<'static> = read("of the plan", entry)?;
         let corrupt = |problem: String| {
             let message = format!("journal of the plan, record {sequence}: {problem}");
             Error::new(ErrorKind::Corrupt, message)
         };
+        let event = match event {
+            PlanEvent::PlanSaved {
+                plan,
+                step_count,
+                choice_count,
+                expires_at,
+            } => {
+                if self.state.as_ref().is_some_and(|s| s.steps.len() == self.counts.0 && !s.steps.is_empty()) {
+                    return Err(corrupt("saves the plan again".into()));
+                }
+                self.counts = (step_count, choice_count);
+                self.index.clear();
+                self.state = Some(PlanState {
+                    plan: plan.into_owned(),
+                    expires_at,
+                    steps: Vec::new(),
+                    roll_back: None,
+                    finish: None,
+                });
+                return Ok(());
+            }
+            event => event,
+        };
         let Some(state) = &mut self.state else {
-            let PlanEvent::PlanSaved { plan, expires_at } = event else {
-                return Err(corrupt("comes before the plan itself".into()));
-            };
-            let plan = plan.into_owned();
-            let names = plan.steps.iter().enumerate();
-            self.index = names.map(|(i, s)| (s.id.clone(), i)).collect();
-            self.state = Some(PlanState::fresh(plan, expires_at));
-            return Ok(());
+            return Err(corrupt("comes before the plan itself".into()));
         };
         let at = |step: &str| match self.index.get(step) {
             Some(i) => Ok(*i),
             None => Err(corrupt(format!("names the unknown step '{step}'"))),
         };
         match event {
-            PlanEvent::PlanSaved { .. } => return Err(corrupt("saves the plan again".into())),
+            PlanEvent::PlanSaved { .. } => {}
+            PlanEvent::PlanPart { steps, choices } => {
+                state.plan.choices.extend(choices.into_owned());
+                for step in steps.into_owned() {
+                    self.index.insert(step.id.clone(), state.steps.len());
+                    state.steps.push(StepProgress::default());
+                    state.plan.steps.push(step);
+                }
+                let (steps, choices) = self.counts;
+                if state.plan.steps.len() > steps || state.plan.choices.len() > choices {
+                    return Err(corrupt("has more than the whole plan".into()));
+                }
+            }
             PlanEvent::StepStarted {
                 step,
                 generation,

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use cloud_core::{CloudId, Error, ErrorKind, Result};
+use cloud_core::{CloudId, Effect, Error, ErrorKind, Result};
 use futures::{StreamExt, stream::FuturesUnordered};
 use tracing::Instrument;
 
@@ -117,31 +117,23 @@ impl Runner<'_> {
         }
         let mut running = FuturesUnordered::new();
         loop {
+            if stop.is_none() {
+                stop = self.told_to_stop();
+            }
             while stop.is_none()
                 && running.len() < limit
-                && !self.run.cancel.is_cancelled()
-                && !self.run.pause.is_cancelled()
                 && let Some(i) = ready.pop()
             {
                 running.push(self.step(i));
             }
-            if running.is_empty() && stop.is_some() {
-                break;
+            if running.is_empty() {
+                return Ok(stop.unwrap_or(Forward::Done));
             }
             tokio::select! {
                 biased;
-                () = self.run.cancel.cancelled(), if stop.is_none() => {
-                    self.halt.cancel();
-                    let error = Error::new(ErrorKind::Cancelled, "the plan was cancelled");
-                    let error = error.with_effect(cloud_core::Effect::None);
-                    stop = Some(Forward::Failed { step: None, error });
-                }
-                () = self.run.pause.cancelled(), if stop.is_none() => {
-                    self.halt.cancel();
-                    stop = Some(Forward::Paused);
-                }
-                ended = running.next(), if !running.is_empty() => {
-                    let Some((i, end)) = ended else { break };
+                () = self.run.cancel.cancelled(), if stop.is_none() => {}
+                () = self.run.pause.cancelled(), if stop.is_none() => {}
+                Some((i, end)) = running.next() => {
                     ready.ended(&steps[i].cloud);
                     match end? {
                         End::Succeeded => {
@@ -166,10 +158,23 @@ impl Runner<'_> {
                         End::Stopped => {}
                     }
                 }
-                else => break,
             }
         }
-        Ok(stop.unwrap_or(Forward::Done))
+    }
+
+    /// Whether the caller wants no more; then the waits of the steps under way end too.
+    fn told_to_stop(&self) -> Option<Forward> {
+        let stop = if self.run.cancel.is_cancelled() {
+            let error = Error::new(ErrorKind::Cancelled, "the plan was cancelled");
+            let error = error.with_effect(Effect::None);
+            Forward::Failed { step: None, error }
+        } else if self.run.pause.is_cancelled() {
+            Forward::Paused
+        } else {
+            return None;
+        };
+        self.halt.cancel();
+        Some(stop)
     }
 
     /// One step with what is recorded and told of it.

@@ -27,7 +27,7 @@ mod tests;
 
 use std::{future::Future, sync::Arc};
 
-use cloud_core::{Effect, Error, ErrorKind, Listing, PageRequest, Result};
+use cloud_core::{Effect, Error, ErrorKind, PageRequest, Result};
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
@@ -47,7 +47,7 @@ use super::{
     action::Handlers,
     clouds::Clouds,
     plan::{Action, Plan},
-    store::{Entry, Store},
+    store::{Store, StoreExt},
 };
 
 /// Carries out plans. Cheap to clone.
@@ -195,11 +195,11 @@ impl Executor {
     pub async fn state(&self, plan: &str) -> Result<Option<PlanState>> {
         let mut fold = Fold::default();
         let stream = PlanState::stream(plan);
-        let mut entries = self.entries(&stream);
+        let mut entries = self.store.read(&stream);
         while let Some(entry) = entries.try_next().await? {
             fold.apply(entry)?;
         }
-        Ok(fold.state)
+        Ok(fold.finish())
     }
 
     /// The ids of a deployment's plans that were begun and are not over, oldest first.
@@ -208,7 +208,7 @@ impl Executor {
     /// [`Corrupt`](ErrorKind::Corrupt), or the store's own.
     pub async fn unfinished(&self, deployment: &str) -> Result<Vec<String>> {
         let stream = deployment_stream(deployment);
-        let mut entries = self.entries(&stream);
+        let mut entries = self.store.read(&stream);
         let mut open: Vec<String> = Vec::new();
         while let Some(entry) = entries.try_next().await? {
             match read(&stream, entry)? {
@@ -222,18 +222,19 @@ impl Executor {
         Ok(open)
     }
 
-    fn entries<'a>(&'a self, stream: &'a str) -> Listing<'a, Entry> {
-        Listing::new(PageRequest::default(), move |page| async move {
-            self.store.read_page(stream, &page).await
-        })
-    }
-
     async fn deployment_of(&self, plan: &str) -> Result<String> {
         let stream = PlanState::stream(plan);
-        let first = self.store.read_page(&stream, &PageRequest::of_size(1)).await?;
-        match PlanState::from_entries(first.items.into_iter().take(1))? {
-            Some(state) => Ok(state.plan.deployment),
+        let first = PageRequest::of_size(1);
+        let first = self.store.read_page(&stream, &first).await?.items;
+        match first.into_iter().next() {
             None => Err(never_begun(plan)),
+            Some(entry) => match read(&stream, entry)? {
+                PlanEvent::PlanSaved { plan, .. } => Ok(plan.into_owned().deployment),
+                _ => {
+                    let message = format!("journal {stream}: does not begin with a plan");
+                    Err(Error::new(ErrorKind::Corrupt, message))
+                }
+            },
         }
     }
 
@@ -284,11 +285,24 @@ impl Executor {
         });
         // Tags hold whole seconds; so does the journal, or a resumed create would differ from the first.
         let expires_at = expires_at.and_then(|at| Timestamp::from_second(at.as_second()).ok());
+        let header = Plan {
+            steps: Vec::new(),
+            choices: Vec::new(),
+            id: plan.id.clone(),
+            deployment: plan.deployment.clone(),
+            purpose: plan.purpose.clone(),
+            created_at: plan.created_at,
+        };
         let saved = PlanEvent::PlanSaved {
-            plan: std::borrow::Cow::Borrowed(plan),
+            plan: std::borrow::Cow::Owned(header),
+            step_count: plan.steps.len(),
+            choice_count: plan.choices.len(),
             expires_at,
         };
         journal.write(&saved, Vec::new()).await?;
+        for part in event::parts(plan) {
+            journal.write(&part, Vec::new()).await?;
+        }
         Ok(Saved {
             expires_at,
             steps: vec![StepProgress::default(); plan.steps.len()],
