@@ -8,62 +8,10 @@ use std::{
 };
 
 use cloud_core::{
-    Cloud, CloudId, Error, ErrorKind, Provider, Result,
+    Cloud, CloudId, Clouds, Error, ErrorKind, Provider, Result,
     intercept::{JsonLines, RetryPolicy, Stack},
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
-
-/// Registered clouds, by id.
-///
-/// ```
-/// let clouds = multicloud::Clouds::default();
-/// let error = clouds.get("aws").unwrap_err();
-/// assert!(error.to_string().contains("no cloud is registered"));
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct Clouds(BTreeMap<CloudId, Arc<dyn Cloud>>);
-
-impl Clouds {
-    /// Adds a cloud under its id.
-    ///
-    /// # Errors
-    /// [`AlreadyExists`](ErrorKind::AlreadyExists) if there is one of this id.
-    pub fn register(&mut self, cloud: Arc<dyn Cloud>) -> Result<()> {
-        let id = cloud.id().clone();
-        if self.0.contains_key(&id) {
-            let problem = format!("a cloud '{id}' is registered already");
-            return Err(Error::new(ErrorKind::AlreadyExists, problem)
-                .with_hint("register two accounts of one provider under two ids"));
-        }
-        self.0.insert(id, cloud);
-        Ok(())
-    }
-
-    /// The cloud of this id.
-    ///
-    /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), listing those that are registered.
-    pub fn get(&self, id: &str) -> Result<&Arc<dyn Cloud>> {
-        self.iter()
-            .find(|cloud| cloud.id().as_str() == id)
-            .ok_or_else(|| {
-                let ids: Vec<_> = self.0.keys().map(CloudId::as_str).collect();
-                let registered = match ids.len() {
-                    0 => "no cloud is registered".to_owned(),
-                    _ => format!("registered are: {}", ids.join(", ")),
-                };
-                Error::new(
-                    ErrorKind::NotFound,
-                    format!("no cloud '{id}': {registered}"),
-                )
-            })
-    }
-
-    /// All of them, ordered by id.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Cloud>> {
-        self.0.values()
-    }
-}
 
 /// What every cloud of a `clouds.toml` may set under `calls`: the interceptors around it.
 ///

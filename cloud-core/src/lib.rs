@@ -17,6 +17,7 @@
 
 mod capabilities;
 mod clock;
+mod clouds;
 mod error;
 pub mod intercept;
 mod listing;
@@ -36,6 +37,7 @@ mod wait;
 
 pub use capabilities::*;
 pub use clock::*;
+pub use clouds::*;
 pub use error::*;
 pub use listing::*;
 pub use location::*;

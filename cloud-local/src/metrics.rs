@@ -19,13 +19,16 @@ use crate::{
     state::{Record, State},
 };
 
-/// The metrics on offer: of instances, and of database replicas.
-pub(crate) const ALL: [MetricName; 4] = [
-    MetricName::CpuUtilization,
-    MetricName::MemoryUtilization,
-    MetricName::MemoryBytes,
-    MetricName::ReplicationLag,
-];
+/// The metrics on offer: those of instances, and that of replicas where there can be any.
+pub(crate) fn offered(replicas: bool) -> Vec<MetricName> {
+    let of_instances = [
+        MetricName::CpuUtilization,
+        MetricName::MemoryUtilization,
+        MetricName::MemoryBytes,
+    ];
+    let of_replicas = replicas.then_some(MetricName::ReplicationLag);
+    of_instances.into_iter().chain(of_replicas).collect()
+}
 
 /// How far the end of a span may lie back and still mean "now".
 const NOW: Duration = Duration::from_secs(60);

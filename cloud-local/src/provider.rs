@@ -183,18 +183,20 @@ impl LocalCloud {
 }
 
 fn capabilities(config: &LocalConfig, database: &LocalDatabase) -> Capabilities {
+    let databases = database.capabilities();
+    let replicas = databases.engines.iter().any(|engine| engine.replicas);
     Capabilities {
         idempotent_tokens: true,
         consistency_window: Duration::ZERO,
         max_page_size: config.max_page_size,
         compute: Some(compute_capabilities(config)),
         storage: Some(storage::capabilities()),
-        database: Some(database.capabilities()),
+        database: Some(databases),
         network: Some(network::capabilities()),
         kubernetes: None,
         functions: Some(functions::capabilities()),
         metrics: Some(MetricsCapabilities {
-            metrics: metrics::ALL.to_vec(),
+            metrics: metrics::offered(replicas),
             retention: Duration::ZERO,
         }),
         dns: None,

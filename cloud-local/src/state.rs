@@ -21,7 +21,7 @@
 //!   s.begin(NewRecord<T>) -> Result<Begun<T>>                  lookup, else insert
 //!   s.lookup_finishing(&new, finish), s.begin_finishing(new, finish)   the same where deletion happens under the lock
 //!   s.read::<T>(&id), s.find::<T>(&id), s.write(&record), s.remove(&id), s.all::<T>(kind, &region),
-//!   s.count(kind, &region), s.check_unused(&id)
+//!   s.check_unused(&id)
 //! state.begin / get / update / list_page                       the same, async, one call a lock
 //! state.lock_resource(&id).await -> Result<ResourceLock>       for work of seconds on one resource, across processes
 //! state.data_dir(&id), state.check_up(&region), state.check_id(&id, kind)

@@ -4,9 +4,11 @@
 //! - [`place`]: where each part of it goes, and why not elsewhere.
 //! - [`planner`]: from a workload and an observation of the clouds to a [`Plan`](engine::plan::Plan).
 //! - [`engine`]: how any plan is carried out.
+//! - [`orchestrator`]: register, plan, deploy, status, drift, repair, destroy, orphans.
 //! - [`portable`]: services by type and provider, for applications that are written once for all clouds.
 
 pub mod engine;
+pub mod orchestrator;
 pub mod place;
 pub mod planner;
 pub mod portable;

@@ -28,7 +28,10 @@
 //! # Features
 //! `sqlite` and `postgres`, none by default. Needs a tokio runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
-#![cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code, unused))]
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, unused)
+)]
 
 mod error;
 #[cfg(feature = "postgres")]
@@ -85,7 +88,11 @@ impl SqlOptions {
             ("busy_timeout", self.busy_timeout),
         ] {
             if time > DAY || (field == "acquire_timeout" && time.is_zero()) {
-                return Err(Error::invalid(field, format_args!("is {time:?}"), "a time up to 24 h"));
+                return Err(Error::invalid(
+                    field,
+                    format_args!("is {time:?}"),
+                    "a time up to 24 h",
+                ));
             }
         }
         Ok(())
@@ -153,7 +160,11 @@ pub async fn connect(engine: Engine, url: &SecretString) -> Result<Arc<dyn Sql>>
 ///     connect_with(Engine::Postgres, url, &options).await
 /// }
 /// ```
-pub async fn connect_with(engine: Engine, url: &SecretString, options: &SqlOptions) -> Result<Arc<dyn Sql>> {
+pub async fn connect_with(
+    engine: Engine,
+    url: &SecretString,
+    options: &SqlOptions,
+) -> Result<Arc<dyn Sql>> {
     options.validate()?;
     let url = url.expose_secret();
     match engine {

@@ -35,7 +35,11 @@ struct PostgresSql {
 
 pub(crate) async fn connect(url: &str, options: &SqlOptions) -> Result<Arc<dyn Sql>> {
     if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
-        return Err(Error::invalid("url", "is of another engine", "postgres://USER:PASSWORD@HOST:PORT/DATABASE"));
+        return Err(Error::invalid(
+            "url",
+            "is of another engine",
+            "postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+        ));
     }
     let mut connect = PgConnectOptions::from_str(url)
         .map_err(|e| map(e, Phase::Connecting))?
@@ -67,7 +71,11 @@ struct Prepared {
     arguments: PgArguments,
 }
 
-async fn prepare(connection: &mut PgConnection, text: &SqlStr, parameters: &[SqlValue]) -> Result<Prepared> {
+async fn prepare(
+    connection: &mut PgConnection,
+    text: &SqlStr,
+    parameters: &[SqlValue],
+) -> Result<Prepared> {
     let types: Vec<_> = parameters.iter().map(value::declared).collect();
     let statement = connection
         .prepare_with(text.clone(), &types)
@@ -79,11 +87,22 @@ async fn prepare(connection: &mut PgConnection, text: &SqlStr, parameters: &[Sql
         _ => &[],
     };
     if needed.len() != parameters.len() {
-        let problem = format!("{} are given, {} are in the statement", parameters.len(), needed.len());
-        return Err(Error::invalid("parameters:", problem, "one value for each of $1, $2, …"));
+        let problem = format!(
+            "{} are given, {} are in the statement",
+            parameters.len(),
+            needed.len()
+        );
+        return Err(Error::invalid(
+            "parameters:",
+            problem,
+            "one value for each of $1, $2, …",
+        ));
     }
     let arguments = value::arguments(parameters, needed)?;
-    Ok(Prepared { statement, arguments })
+    Ok(Prepared {
+        statement,
+        arguments,
+    })
 }
 
 /// The statement, told apart from the same text with values of other kinds: connections keep prepared statements by text.
@@ -115,12 +134,19 @@ impl PostgresSql {
         }
     }
 
-    async fn run(&self, statement: &str, parameters: &[SqlValue]) -> Result<(Vec<PgRow>, PgQueryResult)> {
+    async fn run(
+        &self,
+        statement: &str,
+        parameters: &[SqlValue],
+    ) -> Result<(Vec<PgRow>, PgQueryResult)> {
         let text = keyed(statement, parameters);
         let mut connection = self.acquire().await?;
         let mut again = true;
         loop {
-            let Prepared { statement, arguments } = prepare(&mut connection, &text, parameters).await?;
+            let Prepared {
+                statement,
+                arguments,
+            } = prepare(&mut connection, &text, parameters).await?;
             match collect(&mut connection, &statement, arguments).await {
                 Err(error) if again && is_stale(&error) => {
                     again = false;
@@ -178,7 +204,11 @@ impl Sql for PostgresSql {
         let word = statement::check(statement, parameters.len(), true)?;
         let (_, result) = self.run(statement, parameters).await?;
         // Of a SELECT it would be the rows that were read.
-        Ok(if statement::changes_rows(&word) { result.rows_affected() } else { 0 })
+        Ok(if statement::changes_rows(&word) {
+            result.rows_affected()
+        } else {
+            0
+        })
     }
 
     async fn insert(&self, table: &str, row: &Row) -> Result<i64> {

@@ -25,7 +25,11 @@ struct SqliteSql {
 
 pub(crate) async fn connect(url: &str, options: &SqlOptions) -> Result<Arc<dyn Sql>> {
     if !url.starts_with("sqlite:") {
-        return Err(Error::invalid("url", "is of another engine", "sqlite://PATH"));
+        return Err(Error::invalid(
+            "url",
+            "is of another engine",
+            "sqlite://PATH",
+        ));
     }
     let mut connect = SqliteConnectOptions::from_str(url)
         .map_err(|e| map(e, Phase::Connecting))?
@@ -42,11 +46,15 @@ pub(crate) async fn connect(url: &str, options: &SqlOptions) -> Result<Arc<dyn S
         .map_err(|e| map(e, Phase::Connecting))?;
     let sql = SqliteSql { pool };
     // Opening reads nothing: only this tells a database from any other file.
-    sql.query("SELECT count(*) AS n FROM sqlite_schema", &[]).await?;
+    sql.query("SELECT count(*) AS n FROM sqlite_schema", &[])
+        .await?;
     Ok(Arc::new(sql))
 }
 
-fn bind(statement: &str, parameters: &[SqlValue]) -> Result<Query<'static, Sqlite, SqliteArguments>> {
+fn bind(
+    statement: &str,
+    parameters: &[SqlValue],
+) -> Result<Query<'static, Sqlite, SqliteArguments>> {
     let mut query = sqlx::query(AssertSqlSafe(statement.to_owned()));
     for (i, value) in parameters.iter().enumerate() {
         query = match value {
@@ -55,7 +63,11 @@ fn bind(statement: &str, parameters: &[SqlValue]) -> Result<Query<'static, Sqlit
             SqlValue::Int(n) => query.bind(*n),
             SqlValue::Float(x) if x.is_nan() => {
                 let field = format!("parameter ${}", i + 1);
-                return Err(Error::invalid(&field, "is NaN", "a number: SQLite has no NaN"));
+                return Err(Error::invalid(
+                    &field,
+                    "is NaN",
+                    "a number: SQLite has no NaN",
+                ));
             }
             SqlValue::Float(x) => query.bind(*x),
             SqlValue::Text(text) => query.bind(text.clone()),
@@ -79,8 +91,15 @@ fn read(row: &SqliteRow) -> Result<Row> {
             _ => row.try_get_unchecked(at).map(SqlValue::Bytes),
         };
         let value = value.map_err(|e| {
-            error::column(column.name(), &type_name, format_args!("is unreadable: {e}"))
-                .with_hint(format!("cast it in the statement: CAST({} AS blob)", column.name()))
+            error::column(
+                column.name(),
+                &type_name,
+                format_args!("is unreadable: {e}"),
+            )
+            .with_hint(format!(
+                "cast it in the statement: CAST({} AS blob)",
+                column.name()
+            ))
         })?;
         if values.insert(column.name().to_owned(), value).is_some() {
             return Err(error::duplicate(column.name()));
@@ -91,7 +110,10 @@ fn read(row: &SqliteRow) -> Result<Row> {
 
 impl SqliteSql {
     async fn acquire(&self) -> Result<PoolConnection<Sqlite>> {
-        self.pool.acquire().await.map_err(|e| map(e, Phase::Connecting))
+        self.pool
+            .acquire()
+            .await
+            .map_err(|e| map(e, Phase::Connecting))
     }
 
     /// Runs what needs no checks, because it is ours.
@@ -114,7 +136,8 @@ impl Sql for SqliteSql {
             return Ok(true);
         };
         // "It is there already" has no code of its own.
-        let look = "SELECT 1 AS n FROM sqlite_schema WHERE type = 'table' AND name = $1 COLLATE NOCASE";
+        let look =
+            "SELECT 1 AS n FROM sqlite_schema WHERE type = 'table' AND name = $1 COLLATE NOCASE";
         match self.fetch(look, &[(*spec.name).into()]).await {
             Ok(found) if error.kind() == ErrorKind::InvalidInput && !found.is_empty() => Ok(false),
             _ => Err(error),
@@ -135,7 +158,11 @@ impl Sql for SqliteSql {
         let done = query.execute(&mut *connection).await;
         let changed = done.map_err(|e| map(e, Phase::Running))?.rows_affected();
         // After any other statement SQLite still tells of the change before.
-        Ok(if statement::changes_rows(&word) { changed } else { 0 })
+        Ok(if statement::changes_rows(&word) {
+            changed
+        } else {
+            0
+        })
     }
 
     async fn insert(&self, table: &str, row: &Row) -> Result<i64> {

@@ -7,8 +7,18 @@ pub(crate) const MAX_PARAMETERS: usize = 32_766;
 
 /// Words at the beginning of a statement that bind what follows to one connection, or that speak another protocol.
 const REFUSED: [&str; 12] = [
-    "ABORT", "BEGIN", "COMMIT", "COPY", "DISCARD", "END", "LISTEN", "PREPARE", "RELEASE", "ROLLBACK",
-    "SAVEPOINT", "START",
+    "ABORT",
+    "BEGIN",
+    "COMMIT",
+    "COPY",
+    "DISCARD",
+    "END",
+    "LISTEN",
+    "PREPARE",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
 ];
 
 /// The first word of a statement, in upper case, once it has passed.
@@ -21,7 +31,11 @@ pub(crate) fn check(statement: &str, parameters: usize, nested_comments: bool) -
     }
     if parameters > MAX_PARAMETERS {
         let accepted = format_args!("at most {MAX_PARAMETERS}");
-        return Err(Error::invalid("parameters", format_args!("are {parameters}"), accepted));
+        return Err(Error::invalid(
+            "parameters",
+            format_args!("are {parameters}"),
+            accepted,
+        ));
     }
     let rest = skip_blank(statement, nested_comments).trim_start_matches('(');
     let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
@@ -41,7 +55,10 @@ pub(crate) fn check(statement: &str, parameters: usize, nested_comments: bool) -
 
 /// Whether a statement that begins with this word can change rows.
 pub(crate) fn changes_rows(word: &str) -> bool {
-    matches!(word, "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "MERGE" | "WITH")
+    matches!(
+        word,
+        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "MERGE" | "WITH"
+    )
 }
 
 fn is_word(c: char) -> bool {
@@ -67,7 +84,9 @@ fn skip_blank(text: &str, nested: bool) -> &str {
 fn skip_comment(text: &str, nested: bool) -> &str {
     let (mut rest, mut depth) = (&text[2..], 1);
     while depth > 0 {
-        let Some(end) = rest.find("*/") else { return "" };
+        let Some(end) = rest.find("*/") else {
+            return "";
+        };
         match rest.find("/*") {
             Some(open) if nested && open < end => {
                 depth += 1;
@@ -97,7 +116,11 @@ pub(crate) fn check_sqlite(statement: &str, word: &str, count: usize) -> Result<
         rest = skip_blank(rest, false);
         let Some(c) = rest.chars().next() else { break };
         if ended && !trigger && c != ';' {
-            return Err(Error::invalid("statement", "holds more than one", "one SQL statement"));
+            return Err(Error::invalid(
+                "statement",
+                "holds more than one",
+                "one SQL statement",
+            ));
         }
         let len = match c {
             '\'' | '"' | '`' => quoted(rest, c),
@@ -110,7 +133,8 @@ pub(crate) fn check_sqlite(statement: &str, word: &str, count: usize) -> Result<
             c if is_word(c) => {
                 let len = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
                 words += 1;
-                trigger |= word == "CREATE" && words <= 3 && rest[..len].eq_ignore_ascii_case("TRIGGER");
+                trigger |=
+                    word == "CREATE" && words <= 3 && rest[..len].eq_ignore_ascii_case("TRIGGER");
                 len
             }
             other => {
@@ -123,8 +147,15 @@ pub(crate) fn check_sqlite(statement: &str, word: &str, count: usize) -> Result<
     match used.iter().position(|used| !used) {
         None => Ok(()),
         Some(unused) => {
-            let problem = format!("{count} are given, but ${} is not in the statement", unused + 1);
-            Err(Error::invalid("parameters:", problem, "one value for each of $1, $2, …"))
+            let problem = format!(
+                "{count} are given, but ${} is not in the statement",
+                unused + 1
+            );
+            Err(Error::invalid(
+                "parameters:",
+                problem,
+                "one value for each of $1, $2, …",
+            ))
         }
     }
 }
@@ -156,7 +187,11 @@ fn mark(name: &str, used: &mut [bool]) -> Result<()> {
         }
         None => {
             let accepted = format!("$1, $2, …, with a value for each; {} are given", used.len());
-            Err(Error::invalid("parameters:", format_args!("'{name}' is in the statement"), accepted))
+            Err(Error::invalid(
+                "parameters:",
+                format_args!("'{name}' is in the statement"),
+                accepted,
+            ))
         }
     }
 }
@@ -200,7 +235,10 @@ mod tests {
         #[test]
         fn parameters_must_match_their_values() {
             assert!(passes("SELECT $1, $2, $1", 2));
-            assert!(passes("SELECT '$9', \"$9\", `$9`, [$9], a$9 -- $9\n, /* $9 */ $1", 1));
+            assert!(passes(
+                "SELECT '$9', \"$9\", `$9`, [$9], a$9 -- $9\n, /* $9 */ $1",
+                1
+            ));
             assert!(passes("SELECT 'it''s $9' || $1", 1));
             assert!(passes("SELECT größe$9", 0));
             for (statement, count) in [
@@ -225,7 +263,10 @@ mod tests {
         fn only_a_trigger_holds_more_statements() {
             assert!(passes("SELECT 1;", 0));
             assert!(passes("SELECT 1; -- end\n ;", 0));
-            assert!(passes("CREATE TEMP TRIGGER a AFTER INSERT ON b BEGIN DELETE FROM c; DELETE FROM d; END", 0));
+            assert!(passes(
+                "CREATE TEMP TRIGGER a AFTER INSERT ON b BEGIN DELETE FROM c; DELETE FROM d; END",
+                0
+            ));
             assert!(!passes("SELECT 1; DROP TABLE a", 0));
             assert!(!passes("CREATE TABLE a (b); DROP TABLE trigger", 0));
         }

@@ -3,9 +3,7 @@
 use cloud_core::{
     Column, ColumnType, Effect, Error, ErrorKind, Result, Row, SqlValue, TableSpec, check_sql_name,
 };
-use sea_query::{
-    Alias, ColumnDef, Expr, Query, QueryBuilder, SchemaBuilder, Table,
-};
+use sea_query::{Alias, ColumnDef, Expr, Query, QueryBuilder, SchemaBuilder, Table};
 
 /// The statement that makes a table with its key column; it fails if the table is there.
 pub(crate) fn create(spec: &TableSpec, dialect: impl SchemaBuilder) -> Result<String> {
@@ -33,7 +31,11 @@ fn define(column: &Column) -> Result<ColumnDef> {
         ColumnType::Text => def.text(),
         ColumnType::Bytes => def.blob(),
         ColumnType::Timestamp => def.timestamp_with_time_zone(),
-        other => return Err(Error::unsupported(format_args!("columns of type {other:?}"))),
+        other => {
+            return Err(Error::unsupported(format_args!(
+                "columns of type {other:?}"
+            )));
+        }
     };
     if !column.nullable {
         def.not_null();
@@ -44,9 +46,12 @@ fn define(column: &Column) -> Result<ColumnDef> {
 /// The statement that inserts a row and returns its `id`. Its parameters are the values of the row, in its order.
 pub(crate) fn insert(table: &str, row: &Row, dialect: impl QueryBuilder) -> Result<String> {
     check_sql_name("table", table)?;
-    row.keys().try_for_each(|name| check_sql_name("column", name))?;
+    row.keys()
+        .try_for_each(|name| check_sql_name("column", name))?;
     let mut insert = Query::insert();
-    insert.into_table(Alias::new(table)).returning_col(Alias::new("id"));
+    insert
+        .into_table(Alias::new(table))
+        .returning_col(Alias::new("id"));
     if row.is_empty() {
         insert.or_default_values();
     } else {
@@ -55,7 +60,13 @@ pub(crate) fn insert(table: &str, row: &Row, dialect: impl QueryBuilder) -> Resu
         insert
             .columns(row.keys().map(Alias::new))
             .values(places)
-            .map_err(|e| Error::invalid("row", format_args!("cannot be inserted: {e}"), "one value a column"))?;
+            .map_err(|e| {
+                Error::invalid(
+                    "row",
+                    format_args!("cannot be inserted: {e}"),
+                    "one value a column",
+                )
+            })?;
     }
     Ok(insert.build_any(&dialect).0)
 }
@@ -89,7 +100,10 @@ mod tests {
             assert!(create(&spec, PostgresQueryBuilder).is_err(), "{name}");
             let row = Row::from([(name.to_owned(), 1.into())]);
             assert!(insert("t", &row, PostgresQueryBuilder).is_err(), "{name}");
-            assert!(insert(name, &Row::new(), SqliteQueryBuilder).is_err(), "{name}");
+            assert!(
+                insert(name, &Row::new(), SqliteQueryBuilder).is_err(),
+                "{name}"
+            );
         }
     }
 

@@ -9,8 +9,9 @@
 //! server.log      what the server says
 //! ```
 //!
-//! A process belongs to a cluster if it works in the cluster's folder, as all of a server's processes do. So neither a pid
-//! that was given to another process nor a file left behind by a crash is ever taken for a running server.
+//! A process belongs to a cluster if it works in the cluster's folder, as all of a server's processes do, and all programs that
+//! are started here. So neither a pid that was given to another process nor a file left behind by a crash is ever taken for a
+//! running server, and what a crash left running is found.
 
 use std::{
     path::{Path, PathBuf},
@@ -95,7 +96,8 @@ impl Programs {
     /// The server's version: `15.14`.
     pub(crate) async fn version(&self) -> Result<String> {
         let said = run(
-            self.command("postgres", None).arg("--version"),
+            self.command("postgres", Path::new("/"), None)
+                .arg("--version"),
             "postgres",
             PROGRAM,
         )
@@ -104,13 +106,14 @@ impl Programs {
         Ok(version.to_owned())
     }
 
-    fn command(&self, program: &str, account: Option<&Account>) -> Command {
+    /// A program that works in this folder, by which [`stop`] finds it.
+    fn command(&self, program: &str, folder: &Path, account: Option<&Account>) -> Command {
         let mut command = Command::new(self.0.join(program));
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("LC_ALL", "C")
-            .current_dir("/")
+            .current_dir(folder)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         if let Some(account) = account {
@@ -211,7 +214,9 @@ impl Cluster {
         let password = self.folder.join("admin-password");
         write_private(&password, secrets.admin.expose_secret())?;
         self.give(&password)?;
-        let mut command = self.programs.command("initdb", self.account.as_ref());
+        let mut command = self
+            .programs
+            .command("initdb", &self.folder, self.account.as_ref());
         command
             .arg("-D")
             .arg(data(&self.folder))
@@ -249,7 +254,9 @@ impl Cluster {
             let message = format!("port {port} is taken by another program");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        let mut command = self.programs.command("pg_ctl", self.account.as_ref());
+        let mut command = self
+            .programs
+            .command("pg_ctl", &self.folder, self.account.as_ref());
         command
             .arg("start")
             .arg("-D")
@@ -302,55 +309,48 @@ impl Cluster {
     }
 }
 
-/// The processes that work in a cluster's folder.
-fn processes(folder: &Path) -> Result<Vec<u32>> {
-    let data = data(folder);
-    let Ok(data) = data.canonicalize() else {
+/// The processes that work in a cluster's folder: its server's, and the programs that make it.
+fn processes(folder: &Path) -> Result<Vec<Pid>> {
+    working_in(folder, ProcessesToUpdate::All)
+}
+
+fn works_in(pid: Pid, folder: &Path) -> Result<bool> {
+    let pid = sysinfo::Pid::from_u32(pid.as_raw_nonzero().get().cast_unsigned());
+    Ok(!working_in(folder, ProcessesToUpdate::Some(&[pid]))?.is_empty())
+}
+
+fn working_in(folder: &Path, which: ProcessesToUpdate<'_>) -> Result<Vec<Pid>> {
+    let Ok(folder) = folder.canonicalize() else {
         return Ok(Vec::new());
     };
     let mut system = System::new().map_err(no_processes)?;
     let what = ProcessRefreshKind::nothing()
         .with_cwd(UpdateKind::Always)
         .without_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
+    system.refresh_processes_specifics(which, true, what);
     let ours = system.processes().values().filter(|p| {
-        !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead)
-            && p.cwd() == Some(&*data)
+        let living = !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
+        living && p.cwd().is_some_and(|cwd| cwd.starts_with(&folder))
     });
-    Ok(ours.map(|p| p.pid().as_u32()).collect())
+    Ok(ours
+        .filter_map(|p| Pid::from_raw(p.pid().as_u32().cast_signed()))
+        .collect())
 }
 
 /// The process that a cluster names as its server, if that works in its folder.
 fn server(folder: &Path) -> Result<Option<Pid>> {
-    let data = data(folder);
-    let Ok(text) = std::fs::read_to_string(data.join("postmaster.pid")) else {
+    let Ok(text) = std::fs::read_to_string(data(folder).join("postmaster.pid")) else {
         return Ok(None);
     };
-    let Some(pid) = text
+    // While a cluster is being made the number is negative: that is no server.
+    let pid = text
         .lines()
         .next()
-        .and_then(|line| line.trim().parse().ok())
-        .and_then(Pid::from_raw)
-    else {
+        .and_then(|line| line.trim().parse().ok());
+    let Some(pid) = pid.filter(|pid: &i32| *pid > 0).and_then(Pid::from_raw) else {
         return Ok(None);
     };
-    Ok(works_in(pid, &data)?.then_some(pid))
-}
-
-fn works_in(pid: Pid, data: &Path) -> Result<bool> {
-    let Ok(data) = data.canonicalize() else {
-        return Ok(false);
-    };
-    let pid = sysinfo::Pid::from_u32(pid.as_raw_nonzero().get().cast_unsigned());
-    let mut system = System::new().map_err(no_processes)?;
-    let what = ProcessRefreshKind::nothing()
-        .with_cwd(UpdateKind::Always)
-        .without_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
-    Ok(system.process(pid).is_some_and(|p| {
-        !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead)
-            && p.cwd() == Some(&*data)
-    }))
+    Ok(works_in(pid, folder)?.then_some(pid))
 }
 
 /// Whether its server runs. Blocks for a moment.
@@ -362,7 +362,7 @@ pub(crate) fn is_running(folder: &Path) -> Result<bool> {
 pub(crate) fn stop(folder: &Path) -> Result<()> {
     let began = Instant::now();
     if let Some(server) = server(folder)? {
-        signal(server, &data(folder), Signal::QUIT)?;
+        signal(server, folder, Signal::QUIT)?;
     }
     loop {
         let left = processes(folder)?;
@@ -375,11 +375,8 @@ pub(crate) fn stop(folder: &Path) -> Result<()> {
                 .with_hint("they may wait for a device; repeat the call"));
         }
         if began.elapsed() > STOP || server(folder)?.is_none() {
-            for pid in left
-                .into_iter()
-                .filter_map(|pid| Pid::from_raw(pid.cast_signed()))
-            {
-                signal(pid, &data(folder), Signal::KILL)?;
+            for pid in left {
+                signal(pid, folder, Signal::KILL)?;
             }
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -388,11 +385,11 @@ pub(crate) fn stop(folder: &Path) -> Result<()> {
 
 /// Sends a signal to a process that works in a cluster's folder.
 #[cfg(target_os = "linux")]
-fn signal(pid: Pid, data: &Path, signal: Signal) -> Result<()> {
+fn signal(pid: Pid, folder: &Path, signal: Signal) -> Result<()> {
     use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
     // The handle holds on to the process: what is found out after opening it is true of what gets the signal.
     if let Ok(handle) = pidfd_open(pid, PidfdFlags::empty())
-        && works_in(pid, data)?
+        && works_in(pid, folder)?
     {
         // It may end before the signal arrives, which is all that was wanted.
         let _ = pidfd_send_signal(&handle, signal);
@@ -402,8 +399,8 @@ fn signal(pid: Pid, data: &Path, signal: Signal) -> Result<()> {
 
 /// Sends a signal to a process that works in a cluster's folder.
 #[cfg(not(target_os = "linux"))]
-fn signal(pid: Pid, data: &Path, signal: Signal) -> Result<()> {
-    if works_in(pid, data)? {
+fn signal(pid: Pid, folder: &Path, signal: Signal) -> Result<()> {
+    if works_in(pid, folder)? {
         let _ = rustix::process::kill_process(pid, signal);
     }
     Ok(())

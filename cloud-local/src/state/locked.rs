@@ -232,11 +232,6 @@ impl Locked<'_> {
         Ok(all)
     }
 
-    /// How many of a kind there are in a region.
-    pub(crate) fn count(&self, kind: ResourceKind, region: &Region) -> Result<u64> {
-        Ok(self.state.natives(kind, region)?.len() as u64)
-    }
-
     /// Refuses with `Conflict`, naming a resource that uses this one. Regions that are down count too: what is in
     /// them comes back.
     pub(crate) fn check_unused(&self, id: &ResourceId) -> Result<()> {

@@ -177,6 +177,7 @@ impl<'a> Candidate<'a> {
                     unit_cost: fit.hourly.as_ref().and_then(|price| monthly(price, 1)),
                     instance_type: fit.name,
                     takes: vec![(Quota::VCPU, fit.vcpu), (Quota::INSTANCES, 1)],
+                    rate: None,
                 }
             }
             Typed::Database(spec) => Offer {

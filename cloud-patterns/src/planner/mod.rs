@@ -186,7 +186,8 @@ pub fn destroy(options: &PlanOptions) -> Result<Plan> {
     options.check()?;
     let mut plan = options.plan(format!("destroy {}", options.deployment));
     let all: Vec<&OwnedResource> = options.owned.iter().collect();
-    plan.steps = removal::steps(&all, options, &mut removal::Ids::default()).steps;
+    let mut ids = removal::Ids::default();
+    plan.steps = removal::steps(&all, options, &mut ids, removal::Order::UsersFirst).steps;
     sort(&mut plan);
     plan.validate()?;
     Ok(plan)

@@ -37,12 +37,23 @@ pub(super) struct Removals {
     of: HashMap<String, usize>,
 }
 
-/// In which order kinds are removed: what runs, what it uses, the networks that all is in.
-fn level(kind: ResourceKind) -> u8 {
-    match kind {
-        ResourceKind::Instance | ResourceKind::Cluster | ResourceKind::Function => 0,
-        ResourceKind::Network => 2,
-        _ => 1,
+/// Which resources wait for which.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Order {
+    /// What runs goes first, then what it uses, then the networks that all is in.
+    UsersFirst,
+    /// Only what clouds insist on: firewalls after what is behind them, networks after what is in them.
+    AsClouds,
+}
+
+impl Order {
+    fn level(self, kind: ResourceKind) -> usize {
+        match (kind, self) {
+            (ResourceKind::Instance | ResourceKind::Cluster | ResourceKind::Function, _) => 0,
+            (ResourceKind::Network, _) => 2,
+            (ResourceKind::Firewall | ResourceKind::Peering, _) | (_, Self::UsersFirst) => 1,
+            _ => 0,
+        }
     }
 }
 
@@ -51,13 +62,14 @@ pub(super) fn steps(
     resources: &[&OwnedResource],
     options: &PlanOptions,
     ids: &mut Ids,
+    order: Order,
 ) -> Removals {
     let mut removals = Removals::default();
     let mut regions: BTreeMap<(&CloudId, &Region), [Vec<usize>; 3]> = BTreeMap::new();
     for owned in resources {
         let i = removals.steps.len();
         let region = regions.entry((&owned.cloud, &owned.id.region)).or_default();
-        region[usize::from(level(owned.id.kind))].push(i);
+        region[order.level(owned.id.kind)].push(i);
         removals.of.insert(owned.step.clone(), i);
         removals.steps.push(Step {
             id: ids.of_removal(&owned.step),
@@ -72,18 +84,19 @@ pub(super) fn steps(
         // The last of a level waits for the others of it, and the next level for that one: so the number of edges
         // grows with the number of resources, not with its square.
         let mut gate: Option<String> = None;
-        for level in levels {
-            let Some((last, others)) = level.split_last() else {
-                continue;
-            };
-            let waits = removals.steps[*last].id.clone();
-            let before: Vec<String> =
-                others.iter().map(|i| removals.steps[*i].id.clone()).collect();
-            for i in &level {
+        let lowest = levels.iter().rposition(|level| !level.is_empty());
+        for (n, level) in levels.iter().enumerate() {
+            for i in level {
                 removals.steps[*i].depends_on.extend(gate.clone());
             }
-            removals.steps[*last].depends_on.extend(before);
-            gate = Some(waits);
+            if let Some((last, others)) = level.split_last()
+                && Some(n) != lowest
+            {
+                let others = others.iter().map(|i| removals.steps[*i].id.clone());
+                let others: Vec<String> = others.collect();
+                removals.steps[*last].depends_on.extend(others);
+                gate = Some(removals.steps[*last].id.clone());
+            }
         }
     }
     removals
@@ -117,7 +130,7 @@ pub(super) fn join(
     let mut ids = Ids(all.iter().map(|step| step.id.clone()).collect());
     let mut remade: Vec<&OwnedResource> = difference.remade.values().copied().collect();
     remade.sort_by(|a, b| (&a.cloud, &a.id).cmp(&(&b.cloud, &b.id)));
-    let mut removals = steps(&remade, options, &mut ids);
+    let mut removals = steps(&remade, options, &mut ids, Order::AsClouds);
     if late {
         let places = made.iter().map(|step| step.id.as_str()).collect::<HashSet<_>>();
         for owned in &remade {
@@ -135,7 +148,7 @@ pub(super) fn join(
     }
     all.append(&mut removals.steps);
     // Deleting cannot be undone, so it comes when all else has succeeded: one waits for all, the others for that one.
-    let mut surplus = steps(&difference.surplus, options, &mut ids).steps;
+    let mut surplus = steps(&difference.surplus, options, &mut ids, Order::UsersFirst).steps;
     let mut leader: Option<String> = None;
     let needed: HashSet<&str> = all.iter().flat_map(|s| &s.depends_on).map(String::as_str).collect();
     let ends: Vec<String> = (all.iter())
