@@ -16,6 +16,7 @@
 mod account;
 #[cfg(feature = "postgres")]
 mod cluster;
+mod create;
 mod engines;
 mod files;
 mod guard;
@@ -23,18 +24,17 @@ mod guard;
 mod postgres;
 #[cfg(feature = "postgres")]
 mod secrets;
+mod record;
 mod sqlite;
 
-use std::{future::Future, net::Ipv4Addr, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloud_core::{
-    ByteSize, ClientToken, ConnectionInfo, Database, DatabaseCapabilities, DatabaseServer,
-    DatabaseSpec, Effect, Engine, Error, ErrorKind, ListQuery, Page, PageRequest, Region,
-    ReplicaSpec, ResourceId, ResourceKind, ResourceStatus, Result, SecretString, Snapshot,
-    SnapshotSpec, Sql,
+    ClientToken, ConnectionInfo, Database, DatabaseCapabilities, DatabaseServer, DatabaseSpec,
+    Engine, Error, ErrorKind, ListQuery, Page, PageRequest, Region, ReplicaSpec, ResourceId,
+    ResourceKind, ResourceStatus, Result, SecretString, Snapshot, SnapshotSpec, Sql,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     config::LocalConfig,
@@ -42,31 +42,13 @@ use crate::{
     provider::NAMES,
     state::{Begun, Locked, NewRecord, Record, State, fingerprint},
 };
+use create::{complete, detached};
 use engines::{Engines, Origin};
 use guard::InRegion;
-
-/// What is peculiar to a server.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct DatabaseBody {
-    engine: Engine,
-    version: Option<String>,
-    database: String,
-    user: String,
-    port: Option<u16>,
-    replica_of: Option<ResourceId>,
-    delete_protection: bool,
-}
-
-/// What is peculiar to a snapshot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct SnapshotBody {
-    source: ResourceId,
-    engine: Engine,
-    version: Option<String>,
-    database: String,
-    user: String,
-    size: Option<u64>,
-}
+use record::{
+    DatabaseBody, SnapshotBody, begun, free_port, major, new_server, not_running, snapshot_view,
+    status, view,
+};
 
 /// Stops the servers of a region that goes down, and whatever else runs for its databases. It is called after the region is
 /// marked, outside the lock.
@@ -506,91 +488,6 @@ impl LocalDatabase {
     }
 }
 
-/// Does what a create is about, in a task that runs to its end, and records that it is done; undoes it if it fails.
-async fn complete<T, F, Fut>(state: &Arc<State>, begun: Begun<T>, make: F) -> Result<Record<T>>
-where
-    T: Serialize + DeserializeOwned + Send + 'static,
-    F: FnOnce(Record<T>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<T>> + Send,
-{
-    let id = match begun {
-        Begun::Done(record) => return Ok(record),
-        Begun::New(record) | Begun::Unfinished(record) => record.id,
-    };
-    let state = state.clone();
-    detached(async move {
-        let _alone = state.lock_resource(&id).await?;
-        let record = state.get::<T>(&id).await?;
-        if record.status != ResourceStatus::Creating {
-            // Whoever had the lock before has ended it.
-            return Ok(record);
-        }
-        let finished = match make(record).await {
-            Ok(body) => {
-                let done = move |record: &mut Record<T>| {
-                    record.status = ResourceStatus::Running;
-                    record.body = body;
-                    Ok(())
-                };
-                state.update(&id, done).await
-            }
-            Err(error) => Err(error),
-        };
-        match finished {
-            Ok(record) => Ok(record),
-            Err(error) => match undo(&state, &id).await {
-                Ok(()) => Err(error.with_effect(Effect::None)),
-                Err(left) => Err(error.with_effect(Effect::Unknown).with_hint(format!(
-                    "not all of it could be undone ({left}): delete {id}"
-                ))),
-            },
-        }
-    })
-    .await
-}
-
-/// Removes what a failed create has made, in a region that went down meanwhile too.
-async fn undo(state: &Arc<State>, id: &ResourceId) -> Result<()> {
-    let (id, folder) = (id.clone(), state.data_dir(id)?);
-    state.blocking(move || engines::stop(&folder)).await?;
-    state
-        .locked_while_down(move |s| s.remove(&id).map(drop))
-        .await
-}
-
-/// Runs to its end whether or not anybody waits for it.
-async fn detached<R: Send + 'static>(
-    work: impl Future<Output = Result<R>> + Send + 'static,
-) -> Result<R> {
-    tokio::spawn(work).await.map_err(join_error)?
-}
-
-fn begun(record: Record<DatabaseBody>) -> Begun<DatabaseBody> {
-    match record.status {
-        ResourceStatus::Creating => Begun::Unfinished(record),
-        _ => Begun::Done(record),
-    }
-}
-
-fn new_server(
-    spec: &DatabaseSpec,
-    token: &ClientToken,
-    fingerprint: String,
-    body: DatabaseBody,
-) -> NewRecord<DatabaseBody> {
-    NewRecord {
-        kind: ResourceKind::Database,
-        region: spec.region.clone(),
-        name: spec.name.clone(),
-        token: token.clone(),
-        fingerprint,
-        tags: spec.tags.clone(),
-        uses: spec.network.iter().cloned().collect(),
-        status: ResourceStatus::Creating,
-        body,
-    }
-}
-
 /// The owner's password, where the spec gives one.
 async fn resolve(spec: &DatabaseSpec) -> Result<Option<SecretString>> {
     let Some(password) = spec.password.clone() else {
@@ -598,90 +495,6 @@ async fn resolve(spec: &DatabaseSpec) -> Result<Option<SecretString>> {
     };
     let resolved = tokio::task::spawn_blocking(move || password.resolve());
     resolved.await.map_err(join_error)?.map(Some)
-}
-
-fn free_port(s: &Locked<'_>) -> Result<u16> {
-    let mut taken = Vec::new();
-    for region in s.state().regions() {
-        for native in s.state().natives(ResourceKind::Database, &region.name)? {
-            let id = ResourceId::new(ResourceKind::Database, region.name.clone(), native)?;
-            taken.extend(
-                s.state()
-                    .find::<DatabaseBody>(&id)?
-                    .and_then(|r| r.body.port),
-            );
-        }
-    }
-    // Held until one is found, so that none is offered twice.
-    let mut held = Vec::new();
-    loop {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = listener.local_addr()?.port();
-        if !taken.contains(&port) {
-            return Ok(port);
-        }
-        held.push(listener);
-    }
-}
-
-fn major(version: &Option<String>) -> &str {
-    version
-        .as_deref()
-        .and_then(|v| v.split('.').next())
-        .unwrap_or("?")
-}
-
-fn not_running(record: &Record<DatabaseBody>, status: ResourceStatus) -> Error {
-    let message = format!("the server '{}' is {}", record.name, status.as_str());
-    let error = Error::new(ErrorKind::Conflict, message).with_resource(record.id.to_string());
-    match status {
-        ResourceStatus::Stopped => error.with_hint("LocalCloud::bring_up of its region starts it"),
-        _ => error,
-    }
-}
-
-/// What is recorded, and whether it is still true. Blocks for a moment.
-fn status(state: &State, record: &Record<DatabaseBody>) -> Result<ResourceStatus> {
-    if record.status != ResourceStatus::Running {
-        return Ok(record.status);
-    }
-    let running = engines::is_running(&state.data_dir(&record.id)?, &record.body)?;
-    Ok(match (running, record.body.engine) {
-        (true, _) => ResourceStatus::Running,
-        // A file that is gone does not come back.
-        (false, Engine::Sqlite) => ResourceStatus::Failed,
-        (false, _) => ResourceStatus::Stopped,
-    })
-}
-
-fn view(state: &State, record: Record<DatabaseBody>) -> Result<DatabaseServer> {
-    let status = status(state, &record)?;
-    Ok(DatabaseServer {
-        status,
-        provider_status: status.as_str().to_owned(),
-        id: record.id,
-        name: record.name,
-        engine: record.body.engine,
-        version: record.body.version,
-        host: record.body.port.map(|_| Ipv4Addr::LOCALHOST.to_string()),
-        port: record.body.port,
-        replica_of: record.body.replica_of,
-        tags: record.tags,
-        created_at: Some(record.created_at),
-    })
-}
-
-fn snapshot_view(record: Record<SnapshotBody>) -> Snapshot {
-    Snapshot {
-        id: record.id,
-        name: record.name,
-        status: record.status,
-        source: record.body.source,
-        engine: record.body.engine,
-        size: record.body.size.map(ByteSize::from_bytes),
-        tags: record.tags,
-        created_at: Some(record.created_at),
-    }
 }
 
 #[async_trait]

@@ -425,45 +425,39 @@ async fn count_error(sql: &dyn Sql) -> ErrorKind {
         .kind()
 }
 
-/// A create whose process died in the middle: the runtime it ran on is gone.
-fn broken_off(servers: &Servers, token: &ClientToken, after: &str) {
-    let (config, token) = (servers.0.config(), token.clone());
-    let (data, after) = (
-        servers.0.path().join("laptop/eu-1/data/database"),
-        after.to_owned(),
-    );
-    let dying = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.spawn(async move {
-            let cloud = LocalCloud::open(cloud_core::CloudId::new("laptop").unwrap(), config)
-                .await
-                .unwrap();
-            cloud
-                .database()
-                .unwrap()
-                .create_database(&spec("half"), &token)
-                .await
-        });
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        loop {
-            let there = fs::read_dir(&data)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .any(|dir| dir.path().join(&after).exists());
-            if there {
-                break;
-            }
-            assert!(std::time::Instant::now() < deadline, "{after} never came");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        runtime.shutdown_background();
-    });
-    dying.join().unwrap();
+const DYING: &str = "MULTICLOUD_TEST_DYING";
+
+/// Not a test: what the process does that [`killed_during`] kills.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_process_that_dies() {
+    let Ok(given) = std::env::var(DYING) else { return };
+    let (root, token) = given.split_once('|').unwrap();
+    let config = cloud_local::LocalConfig::new(root, [region("eu-1"), region("us-1")]);
+    let id = cloud_core::CloudId::new("laptop").unwrap();
+    let databases = LocalCloud::open(id, config).await.unwrap().database().unwrap();
+    let _ = databases.create_database(&spec("half"), &ClientToken::new(token).unwrap()).await;
+    // Ended too early or not: it has to be killed.
+    std::future::pending::<()>().await;
+}
+
+/// Has another process begin a create, and kills that once a file is in the server's folder. What it started lives on.
+fn killed_during(servers: &Servers, token: &ClientToken, file: &str) {
+    let mut process = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_process_that_dies", "--nocapture"])
+        .env(DYING, format!("{}|{token}", servers.0.path().display()))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let data = servers.0.path().join("laptop/eu-1/data/database");
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let there = || fs::read_dir(&data).into_iter().flatten().flatten().any(|dir| dir.path().join(file).exists());
+    while !there() {
+        assert!(std::time::Instant::now() < deadline, "{file} never came");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -472,10 +466,10 @@ async fn a_half_made_server_is_finished_by_its_token_or_deleted() {
     else {
         return;
     };
-    // Before initdb has ended; when the server's pid file is there; and at the very beginning.
-    for after in ["data/PG_VERSION", "data/postmaster.pid", "secrets.json"] {
+    // At the very beginning, within initdb, and when the server starts.
+    for file in ["secrets.json", "data/PG_VERSION", "server.log"] {
         let token = ClientToken::random();
-        broken_off(&servers, &token, after);
+        killed_during(&servers, &token, file);
         let databases = servers.0.open().await.database().unwrap();
         let half = databases
             .list_databases(&ListQuery::default())
@@ -491,12 +485,12 @@ async fn a_half_made_server_is_finished_by_its_token_or_deleted() {
         assert_eq!(
             (&server.id, server.status),
             (&half[0].id, ResourceStatus::Running),
-            "{after}"
+            "{file}"
         );
         orders(&*databases.sql(&server.id).await.unwrap()).await;
         assert!(databases.delete_database(&server.id).await.unwrap());
 
-        broken_off(&servers, &ClientToken::random(), after);
+        killed_during(&servers, &ClientToken::random(), file);
         let half = databases
             .list_databases(&ListQuery::default())
             .complete()
@@ -598,4 +592,24 @@ async fn a_create_that_fails_leaves_nothing() {
     let id = cloud_core::CloudId::new("other").unwrap();
     let error = LocalCloud::open(id, config).await.unwrap_err();
     assert!(error.to_string().contains("postgres_bin is"), "{error}");
+}
+
+/// Only root has to become somebody else, who may not get everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_folder_above_ours_is_named() {
+    let Some(servers) = Servers::new("a_closed_folder_above_ours_is_named") else { return };
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut config = servers.0.config();
+    config.root = servers.0.path().join("inner");
+    let cloud = servers.0.open_with(config).await;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(servers.0.path(), mode).unwrap();
+    let databases = cloud.database().unwrap();
+    let error = databases.create_database(&spec("a"), &ClientToken::random()).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::PermissionDenied, Effect::None), "{error}");
+    let closed = servers.0.path().display().to_string();
+    assert!(error.to_string().contains(&format!("may not pass through {closed}; chmod o+x {closed}")), "{error}");
+    assert!(databases.list_databases(&ListQuery::default()).complete().await.unwrap().items().is_empty());
 }

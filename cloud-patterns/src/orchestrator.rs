@@ -5,6 +5,8 @@ mod drift;
 mod expiry;
 mod orphans;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -285,7 +285,7 @@ impl Cluster {
     pub(crate) async fn copy_from(&self, port: u16, slot: Option<&str>) -> Result<()> {
         let mut command = self
             .programs
-            .command("pg_basebackup", self.account.as_ref());
+            .command("pg_basebackup", &self.folder, self.account.as_ref());
         command
             .env("PGPASSFILE", self.pgpass())
             .arg("-D")

@@ -6,7 +6,7 @@ use cloud_core::{
     ConnectionInfo, DatabaseSpec, Engine, EngineCapabilities, Error, Result, SecretString,
 };
 
-use super::{DatabaseBody, files::tree_size, sqlite};
+use super::{files::tree_size, record::DatabaseBody, sqlite};
 #[cfg(feature = "postgres")]
 use super::{
     account::Account,

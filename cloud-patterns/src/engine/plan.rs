@@ -198,7 +198,12 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let radius = self.blast_radius(0);
         let clouds: BTreeSet<_> = self.steps.iter().map(|step| &step.cloud).collect();
-        write!(f, "{}: {} steps", self.purpose.escape_debug(), self.steps.len())?;
+        write!(
+            f,
+            "{}: {} steps",
+            self.purpose.escape_debug(),
+            self.steps.len()
+        )?;
         if self.steps.is_empty() {
             return f.write_str(", nothing to do");
         }
@@ -211,7 +216,9 @@ impl fmt::Display for Plan {
             (radius.calls, "call"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
-        let counts: Vec<_> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+        let counts: Vec<_> = counts
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
         write!(f, "{}), {}", counts.join(", "), self.monthly_cost())
     }
 }

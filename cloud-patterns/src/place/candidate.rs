@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use cloud_core::{
-    Decimal, InstanceSize, InstanceType, Location, Money, Price, PriceUnit, Purchase, Quota, Region,
-    ResourceType,
+    Decimal, InstanceSize, InstanceType, Location, Money, Price, PriceUnit, Purchase, Quota,
+    Region, ResourceType,
 };
 
 use super::observe::{Observation, ObservedCloud, ObservedRegion};
@@ -78,7 +78,9 @@ impl<'a> Candidate<'a> {
         let on_demand = |price: &&Price| price.purchase == Purchase::OnDemand;
         let mut rates: HashMap<_, &Money> = HashMap::new();
         for price in region.prices.iter().flatten().filter(on_demand) {
-            let least = rates.entry((price.resource_type, price.unit)).or_insert(&price.price);
+            let least = rates
+                .entry((price.resource_type, price.unit))
+                .or_insert(&price.price);
             if (&price.price.currency, price.price.amount) < (&least.currency, least.amount) {
                 *least = &price.price;
             }
@@ -97,7 +99,9 @@ impl<'a> Candidate<'a> {
     }
 
     pub(super) fn quotas(&self) -> &'a [Quota] {
-        self.region.and_then(|r| r.quotas.as_deref()).unwrap_or_default()
+        self.region
+            .and_then(|r| r.quotas.as_deref())
+            .unwrap_or_default()
     }
 
     /// What a component gets here, or why it cannot be here.
@@ -124,7 +128,11 @@ impl<'a> Candidate<'a> {
     }
 
     fn allows(&self, requirements: &Requirements, region: &ObservedRegion) -> Result<(), String> {
-        let Location { cloud, region: code, .. } = &self.place;
+        let Location {
+            cloud,
+            region: code,
+            ..
+        } = &self.place;
         let r = requirements;
         if r.forbidden_clouds.contains(cloud) {
             return Err("the cloud is forbidden".into());
@@ -142,14 +150,28 @@ impl<'a> Candidate<'a> {
             let Some(country) = &region.info.country else {
                 return Err("its country is unknown".into());
             };
-            if !r.allowed_countries.iter().any(|c| c.eq_ignore_ascii_case(country)) {
-                return Err(format!("it lies in {country}, which is not among the countries allowed"));
+            if !r
+                .allowed_countries
+                .iter()
+                .any(|c| c.eq_ignore_ascii_case(country))
+            {
+                return Err(format!(
+                    "it lies in {country}, which is not among the countries allowed"
+                ));
             }
         }
         let attested = |regime: &&String| {
-            region.info.compliance.iter().any(|a| a.eq_ignore_ascii_case(regime))
+            region
+                .info
+                .compliance
+                .iter()
+                .any(|a| a.eq_ignore_ascii_case(regime))
         };
-        if let Some(missing) = r.compliance_requirements.iter().find(|regime| !attested(regime)) {
+        if let Some(missing) = r
+            .compliance_requirements
+            .iter()
+            .find(|regime| !attested(regime))
+        {
             return Err(format!("it is not attested for {missing}"));
         }
         match region.info.available {
@@ -158,7 +180,12 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    fn price(&self, spec: &Typed, region: &ObservedRegion, fits: &mut Fits) -> Result<Offer, String> {
+    fn price(
+        &self,
+        spec: &Typed,
+        region: &ObservedRegion,
+        fits: &mut Fits,
+    ) -> Result<Offer, String> {
         Ok(match spec {
             Typed::Instance(spec) => {
                 let zones = &region.info.zones;
@@ -194,7 +221,10 @@ impl<'a> Candidate<'a> {
                 let mut vcpu = 0u64;
                 for pool in &spec.node_pools {
                     let fit = self.fit(&pool.size, Purchase::OnDemand, region, fits)?;
-                    let nodes = fit.hourly.as_ref().and_then(|p| monthly(p, u64::from(pool.count)));
+                    let nodes = fit
+                        .hourly
+                        .as_ref()
+                        .and_then(|p| monthly(p, u64::from(pool.count)));
                     cost = cost.zip(nodes).and_then(|(a, b)| a.checked_add(&b).ok());
                     vcpu = vcpu.saturating_add(fit.vcpu.saturating_mul(u64::from(pool.count)));
                 }
@@ -205,13 +235,23 @@ impl<'a> Candidate<'a> {
                 }
             }
             Typed::Bucket(_) => {
-                let rate = self.rates.get(&(ResourceType::Storage, PriceUnit::GibMonth));
-                by_use(Quota::BUCKETS, rate.map(|price| ((*price).clone(), "GiB and month")))
+                let rate = self
+                    .rates
+                    .get(&(ResourceType::Storage, PriceUnit::GibMonth));
+                by_use(
+                    Quota::BUCKETS,
+                    rate.map(|price| ((*price).clone(), "GiB and month")),
+                )
             }
             Typed::Network(_) => by_use(Quota::NETWORKS, None),
             Typed::Function(_) => {
-                let rate = self.rates.get(&(ResourceType::Serverless, PriceUnit::MillionRequests));
-                by_use(Quota::FUNCTIONS, rate.map(|price| ((*price).clone(), "million calls")))
+                let rate = self
+                    .rates
+                    .get(&(ResourceType::Serverless, PriceUnit::MillionRequests));
+                by_use(
+                    Quota::FUNCTIONS,
+                    rate.map(|price| ((*price).clone(), "million calls")),
+                )
             }
         })
     }
@@ -233,7 +273,9 @@ impl<'a> Candidate<'a> {
     ) -> Result<Fit, String> {
         let key = (self.place.clone(), size.clone(), purchase);
         let found = fits.0.entry(key);
-        found.or_insert_with(|| self.find_fit(size, purchase, region)).clone()
+        found
+            .or_insert_with(|| self.find_fit(size, purchase, region))
+            .clone()
     }
 
     /// The cheapest type that fits; without prices, the smallest.
@@ -259,7 +301,8 @@ impl<'a> Candidate<'a> {
             },
             InstanceSize::AtLeast { vcpu, memory, gpu } => {
                 // A program for one architecture does not run on another: others are taken by exact name only.
-                let usual = |t: &&InstanceType| t.architecture.as_deref().is_none_or(|a| a == "x86_64");
+                let usual =
+                    |t: &&InstanceType| t.architecture.as_deref().is_none_or(|a| a == "x86_64");
                 let fits = |t: &&InstanceType| {
                     t.vcpu >= *vcpu && t.memory >= *memory && t.gpu >= *gpu && usual(t)
                 };

@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 
 use cloud_core::{Error, ErrorKind, Location, Money, Result};
 
+use self::{candidate::Candidate, group::Member, group::Quotas};
 pub use self::{
     latency::{estimated_rtt_ms, great_circle_km},
     observe::{Observation, ObservedCloud, ObservedRegion, observe},
 };
-use self::{candidate::Candidate, group::Member, group::Quotas};
 use crate::{engine::plan::Choice, workload::Component};
 
 /// A component that needs a place.
@@ -83,14 +83,23 @@ pub struct Placement {
 /// [`InvalidInput`](ErrorKind::InvalidInput) for a target region that no cloud has, or a spec that cannot be read.
 pub fn place(request: &Request<'_>) -> Result<Placement> {
     let candidates = Candidate::all(request.observation);
-    let members = request.wanted.iter().map(Member::new).collect::<Result<Vec<_>>>()?;
+    let members = request
+        .wanted
+        .iter()
+        .map(Member::new)
+        .collect::<Result<Vec<_>>>()?;
     let mut placed: Vec<Option<Placed>> = request.wanted.iter().map(|_| None).collect();
     let mut quotas = Quotas::default();
     let mut prices = candidate::Fits::default();
     for group in group::groups(&request.wanted) {
         let members: Vec<&Member<'_>> = group.iter().map(|i| &members[*i]).collect();
-        let chosen =
-            group::place_group(&members, &candidates, request.excluded, &mut quotas, &mut prices)?;
+        let chosen = group::place_group(
+            &members,
+            &candidates,
+            request.excluded,
+            &mut quotas,
+            &mut prices,
+        )?;
         for (i, one) in group.into_iter().zip(chosen) {
             placed[i] = Some(one);
         }

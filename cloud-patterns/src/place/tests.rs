@@ -68,7 +68,9 @@ fn three() -> Observation {
     us.info.zones = vec![Zone::new("us-1a").unwrap(), Zone::new("us-1b").unwrap()];
     let mut uk = region("uk-1", None);
     uk.info.coordinates = Some((51.5, -0.1));
-    Observation { clouds: vec![cloud("a", vec![eu, uk]), cloud("b", vec![us])] }
+    Observation {
+        clouds: vec![cloud("a", vec![eu, uk]), cloud("b", vec![us])],
+    }
 }
 
 fn web() -> Component {
@@ -87,7 +89,12 @@ fn wanted(component: &Component) -> Wanted<'_> {
 fn place_all(components: &[Component], observation: &Observation) -> Result<Vec<Placed>> {
     let wanted = components.iter().map(wanted).collect();
     let excluded = BTreeMap::new();
-    Ok(place(&Request { wanted, observation, excluded: &excluded })?.placed)
+    Ok(place(&Request {
+        wanted,
+        observation,
+        excluded: &excluded,
+    })?
+    .placed)
 }
 
 fn place_one(component: &Component, observation: &Observation) -> Result<Choice> {
@@ -96,7 +103,10 @@ fn place_one(component: &Component, observation: &Observation) -> Result<Choice>
 }
 
 fn where_and_why_not(choice: &Choice) -> (String, Vec<String>) {
-    let rejected = choice.rejected.iter().map(|r| format!("{}: {}", r.place, r.why));
+    let rejected = choice
+        .rejected
+        .iter()
+        .map(|r| format!("{}: {}", r.place, r.why));
     (choice.places[0].to_string(), rejected.collect())
 }
 
@@ -114,10 +124,16 @@ fn the_cheapest_by_default_and_by_wish() {
     );
     web.requirements.optimize_for = Some(OptimizeFor::Cost);
     let choice = place_one(&web, &three()).unwrap();
-    assert_eq!(choice.monthly_cost, Some(Money::usd("7.30".parse().unwrap())));
+    assert_eq!(
+        choice.monthly_cost,
+        Some(Money::usd("7.30".parse().unwrap()))
+    );
     assert_eq!(choice.figures["instance type"], "small");
     let (_, rejected) = where_and_why_not(&choice);
-    assert_eq!(rejected[1], "a/uk-1: its price is unknown, and cost is to be optimised");
+    assert_eq!(
+        rejected[1],
+        "a/uk-1: its price is unknown, and cost is to be optimised"
+    );
 }
 
 #[test]
@@ -127,24 +143,60 @@ fn the_nearest_for_latency() {
     let choice = place_one(&web, &three()).unwrap();
     let (place, rejected) = where_and_why_not(&choice);
     assert_eq!(place, "a/uk-1");
-    assert!(rejected[0].starts_with("a/eu-1: farther: about 10."), "{rejected:?}");
+    assert!(
+        rejected[0].starts_with("a/eu-1: farther: about 10."),
+        "{rejected:?}"
+    );
     assert_eq!(choice.figures["round trip to uk-1, estimated"], "0.0 ms");
     web.requirements.target_region = Some(Region::new("mars-1").unwrap());
     let error = place_one(&web, &three()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("'mars-1', which no cloud has; accepted: eu-1, uk-1, us-1"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("'mars-1', which no cloud has; accepted: eu-1, uk-1, us-1"),
+        "{error}"
+    );
 }
 
 #[test]
 fn each_requirement_rules_places_out_with_its_reason() {
     let cases = [
-        (json!({"compliance_requirements": ["gdpr"]}), "a/eu-1", "b/us-1: it is not attested for gdpr"),
-        (json!({"allowed_clouds": ["a"]}), "a/eu-1", "b/us-1: the cloud is not among those allowed"),
-        (json!({"forbidden_clouds": ["b"]}), "a/eu-1", "b/us-1: the cloud is forbidden"),
-        (json!({"allowed_regions": ["eu-1"]}), "a/eu-1", "b/us-1: the region is not among those allowed"),
-        (json!({"forbidden_regions": ["us-1"]}), "a/eu-1", "b/us-1: the region is forbidden"),
-        (json!({"allowed_countries": ["de"]}), "a/eu-1", "a/uk-1: its country is unknown"),
-        (json!({"allowed_countries": ["DE"]}), "a/eu-1", "b/us-1: it lies in US, which is not among the countries allowed"),
+        (
+            json!({"compliance_requirements": ["gdpr"]}),
+            "a/eu-1",
+            "b/us-1: it is not attested for gdpr",
+        ),
+        (
+            json!({"allowed_clouds": ["a"]}),
+            "a/eu-1",
+            "b/us-1: the cloud is not among those allowed",
+        ),
+        (
+            json!({"forbidden_clouds": ["b"]}),
+            "a/eu-1",
+            "b/us-1: the cloud is forbidden",
+        ),
+        (
+            json!({"allowed_regions": ["eu-1"]}),
+            "a/eu-1",
+            "b/us-1: the region is not among those allowed",
+        ),
+        (
+            json!({"forbidden_regions": ["us-1"]}),
+            "a/eu-1",
+            "b/us-1: the region is forbidden",
+        ),
+        (
+            json!({"allowed_countries": ["de"]}),
+            "a/eu-1",
+            "a/uk-1: its country is unknown",
+        ),
+        (
+            json!({"allowed_countries": ["DE"]}),
+            "a/eu-1",
+            "b/us-1: it lies in US, which is not among the countries allowed",
+        ),
     ];
     for (requirements, expected, reason) in cases {
         let mut web = web();
@@ -161,20 +213,37 @@ fn what_a_place_cannot_do_rules_it_out() {
     observation.clouds[1].capabilities.compute = None;
     let (place, rejected) = where_and_why_not(&place_one(&web(), &observation).unwrap());
     assert_eq!(place, "a/eu-1");
-    assert!(rejected.contains(&"b/us-1: this cloud does not offer compute".to_owned()), "{rejected:?}");
+    assert!(
+        rejected.contains(&"b/us-1: this cloud does not offer compute".to_owned()),
+        "{rejected:?}"
+    );
     let mut down = three();
     down.clouds[1].regions.as_mut().unwrap()[0].info.available = false;
     let (_, rejected) = where_and_why_not(&place_one(&web(), &down).unwrap());
-    assert!(rejected.contains(&"b/us-1: the region is down".to_owned()), "{rejected:?}");
+    assert!(
+        rejected.contains(&"b/us-1: the region is down".to_owned()),
+        "{rejected:?}"
+    );
     let mut silent = three();
     silent.clouds[1].regions = Err("unavailable: no route".into());
     let (_, rejected) = where_and_why_not(&place_one(&web(), &silent).unwrap());
-    assert!(rejected.contains(&"b/unknown: the cloud does not answer: unavailable: no route".to_owned()), "{rejected:?}");
+    assert!(
+        rejected
+            .contains(&"b/unknown: the cloud does not answer: unavailable: no route".to_owned()),
+        "{rejected:?}"
+    );
     let mut huge = web();
-    huge.spec.insert("size".into(), json!({"at_least": {"vcpu": 64, "memory": "1GiB"}}));
+    huge.spec.insert(
+        "size".into(),
+        json!({"at_least": {"vcpu": 64, "memory": "1GiB"}}),
+    );
     let error = place_one(&huge, &three()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CapacityUnavailable);
-    for place in ["a/eu-1: it has no instance type with 64 vCPU", "a/uk-1: ", "b/us-1: "] {
+    for place in [
+        "a/eu-1: it has no instance type with 64 vCPU",
+        "a/uk-1: ",
+        "b/us-1: ",
+    ] {
         assert!(error.to_string().contains(place), "{error}");
     }
 }
@@ -198,7 +267,11 @@ fn quotas_count_what_was_placed_before() {
     assert_eq!(placed[0].choice.places[0].to_string(), "b/us-1/us-1a");
     let (place, rejected) = where_and_why_not(&placed[1].choice);
     assert_eq!(place, "a/eu-1");
-    assert!(rejected.contains(&"b/us-1: its quota of instances has 1 left, and 2 are needed".to_owned()), "{rejected:?}");
+    assert!(
+        rejected
+            .contains(&"b/us-1: its quota of instances has 1 left, and 2 are needed".to_owned()),
+        "{rejected:?}"
+    );
 }
 
 #[test]
@@ -222,10 +295,20 @@ fn who_shares_a_network_goes_to_one_place() {
         assert_eq!(placed.choice.places[0].to_string(), "a/eu-1");
     }
     let (_, rejected) = where_and_why_not(&placed[0].choice);
-    assert!(rejected.contains(&"b/us-1: not for 'main', which goes along: it is not attested for GDPR".to_owned()), "{rejected:?}");
+    assert!(
+        rejected.contains(
+            &"b/us-1: not for 'main', which goes along: it is not attested for GDPR".to_owned()
+        ),
+        "{rejected:?}"
+    );
     web.requirements.allowed_clouds = vec![CloudId::new("b").unwrap()];
     let error = place_all(&[web, main], &three()).unwrap_err();
-    assert!(error.to_string().contains("there is no place for 'web' and 'main'"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("there is no place for 'web' and 'main'"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -235,23 +318,48 @@ fn pins_exclusions_and_currencies_are_minded() {
     let place_of = |cloud: &str, region: &str| {
         Location::new(CloudId::new(cloud).unwrap(), Region::new(region).unwrap())
     };
-    let pinned = Wanted { pinned: Some((place_of("a", "uk-1"), "its network is there".into())), ..wanted(&web) };
+    let pinned = Wanted {
+        pinned: Some((place_of("a", "uk-1"), "its network is there".into())),
+        ..wanted(&web)
+    };
     let none = BTreeMap::new();
-    let answer = place(&Request { wanted: vec![pinned], observation: &observation, excluded: &none }).unwrap();
+    let answer = place(&Request {
+        wanted: vec![pinned],
+        observation: &observation,
+        excluded: &none,
+    })
+    .unwrap();
     assert_eq!(answer.placed[0].choice.places[0].to_string(), "a/uk-1");
     assert_eq!(answer.placed[0].choice.why, "its network is there");
     let excluded = BTreeMap::from([(place_of("b", "us-1"), "it burns".to_owned())]);
-    let answer = place(&Request { wanted: vec![wanted(&web)], observation: &observation, excluded: &excluded }).unwrap();
+    let answer = place(&Request {
+        wanted: vec![wanted(&web)],
+        observation: &observation,
+        excluded: &excluded,
+    })
+    .unwrap();
     let (place, rejected) = where_and_why_not(&answer.placed[0].choice);
     assert_eq!(place, "a/eu-1");
-    assert!(rejected.contains(&"b/us-1: excluded: it burns".to_owned()), "{rejected:?}");
+    assert!(
+        rejected.contains(&"b/us-1: excluded: it burns".to_owned()),
+        "{rejected:?}"
+    );
     let mut euros = three();
-    for price in euros.clouds[1].regions.as_mut().unwrap()[0].prices.iter_mut().flatten() {
+    for price in euros.clouds[1].regions.as_mut().unwrap()[0]
+        .prices
+        .iter_mut()
+        .flatten()
+    {
         price.price.currency = Currency::new("EUR").unwrap();
     }
     let (place, rejected) = where_and_why_not(&place_one(&web, &euros).unwrap());
     assert_eq!(place, "a/eu-1");
-    assert!(rejected.iter().any(|r| r.contains("cannot be compared with USD")), "{rejected:?}");
+    assert!(
+        rejected
+            .iter()
+            .any(|r| r.contains("cannot be compared with USD")),
+        "{rejected:?}"
+    );
 }
 
 #[test]
@@ -272,7 +380,10 @@ fn buckets_are_compared_by_their_price_by_use() {
     let (place, rejected) = where_and_why_not(&choice);
     assert_eq!(place, "b/us-1");
     assert_eq!(rejected[0], "a/eu-1: dearer: 0.003 USD more by use");
-    assert_eq!(rejected[1], "a/uk-1: its price is unknown, and cost is to be optimised");
+    assert_eq!(
+        rejected[1],
+        "a/uk-1: its price is unknown, and cost is to be optimised"
+    );
     assert_eq!(choice.monthly_cost, None);
 }
 
@@ -286,18 +397,29 @@ async fn clouds_are_observed_with_all_they_say() {
     for region in regions {
         assert_eq!(region.errors, Vec::<String>::new());
         assert!(region.prices.as_ref().is_some_and(|p| !p.is_empty()));
-        assert!(region.instance_types.as_ref().is_some_and(|t| !t.is_empty()));
+        assert!(
+            region
+                .instance_types
+                .as_ref()
+                .is_some_and(|t| !t.is_empty())
+        );
         assert!(region.quotas.is_some());
     }
     let data = serde_json::to_string(&observation).unwrap();
-    assert_eq!(serde_json::from_str::<Observation>(&data).unwrap(), observation);
+    assert_eq!(
+        serde_json::from_str::<Observation>(&data).unwrap(),
+        observation
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_offered_is_unknown_and_no_error() {
     let sim = SimCloud::builder("sim", 1)
         .capabilities(|can| {
-            can.billing = Some(BillingCapabilities { prices: false, costs: false });
+            can.billing = Some(BillingCapabilities {
+                prices: false,
+                costs: false,
+            });
             can.compute = None;
         })
         .build()

@@ -37,8 +37,11 @@ impl<'a> Difference<'a> {
         options: &'a PlanOptions,
     ) -> Self {
         let components = &workload.components;
-        let index: HashMap<&str, usize> =
-            components.iter().enumerate().map(|(i, c)| (c.name.as_str(), i)).collect();
+        let index: HashMap<&str, usize> = components
+            .iter()
+            .enumerate()
+            .map(|(i, c)| (c.name.as_str(), i))
+            .collect();
         let mut there: HashMap<String, &OwnedResource> = HashMap::new();
         let mut surplus = Vec::new();
         for owned in &options.owned {
@@ -53,7 +56,9 @@ impl<'a> Difference<'a> {
             }
         }
         let remade = to_remake(workload, &index, observation, options, &there);
-        let (remade, kept) = there.into_iter().partition(|(step, _)| remade.contains(step));
+        let (remade, kept) = there
+            .into_iter()
+            .partition(|(step, _)| remade.contains(step));
         Self {
             order: order(components, &index),
             index,
@@ -86,7 +91,17 @@ fn role(component: &Component, owned: &OwnedResource) -> Role {
             }
         }
         kind if kind == component.kind() => {
-            match (0..component.replicas).any(|n| owned.step == component.step_id(n)) {
+            // `web` is the first, `web-2` the second.
+            let rest = owned
+                .step
+                .strip_prefix(component.name.as_str())
+                .unwrap_or("-0");
+            let number = match rest {
+                "" => Some(1),
+                rest => rest.strip_prefix('-').and_then(|n| n.parse::<u32>().ok()),
+            };
+            let wanted = number.filter(|n| (1..=component.replicas).contains(n));
+            match wanted.is_some_and(|n| owned.step == component.step_id(n - 1)) {
                 true => Role::Wanted,
                 false => Role::Surplus,
             }
@@ -103,7 +118,9 @@ fn told_of<'w>(
     let mut told: HashMap<String, Vec<(&Component, bool)>> = HashMap::new();
     for component in &workload.components {
         if let Some(network) = &component.network {
-            told.entry(network.clone()).or_default().push((component, true));
+            told.entry(network.clone())
+                .or_default()
+                .push((component, true));
         }
         for value in component.spec.values() {
             let mut path = String::new();
@@ -137,7 +154,9 @@ fn to_remake(
     }
     for component in &workload.components {
         let steps = (0..component.replicas).map(|n| component.step_id(n));
-        let mut clouds = steps.clone().filter_map(|step| Some(&there.get(&step)?.cloud));
+        let mut clouds = steps
+            .clone()
+            .filter_map(|step| Some(&there.get(&step)?.cloud));
         let walled = !component.expose.is_empty()
             && clouds.any(|cloud| Difference::has_firewalls(observation, cloud));
         for step in steps.chain(walled.then(|| firewall_id(component))) {

@@ -55,7 +55,10 @@ impl AdapterRegistry {
     ) -> Result<()> {
         let key = key::<S>(provider);
         if self.0.contains_key(&key) {
-            let message = format!("an adapter for {} on {provider} is already registered", key.0);
+            let message = format!(
+                "an adapter for {} on {provider} is already registered",
+                key.0
+            );
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
         let factory: Factory<S> = Box::new(factory);
@@ -69,7 +72,10 @@ impl AdapterRegistry {
     /// [`NotFound`](ErrorKind::NotFound), listing what is registered; what the factory says.
     pub fn get_service<S: ?Sized + Any + Send + Sync>(&self, provider: Provider) -> Result<Arc<S>> {
         let key = key::<S>(provider);
-        let factory = self.0.get(&key).and_then(|any| any.downcast_ref::<Factory<S>>());
+        let factory = self
+            .0
+            .get(&key)
+            .and_then(|any| any.downcast_ref::<Factory<S>>());
         match factory {
             Some(factory) => factory(),
             None => {
@@ -82,12 +88,16 @@ impl AdapterRegistry {
 
     /// What is registered: the names of services and their providers, ordered.
     pub fn registered(&self) -> impl Iterator<Item = (&'static str, Provider)> {
-        self.0.keys().map(|(service, _, provider)| (*service, *provider))
+        self.0
+            .keys()
+            .map(|(service, _, provider)| (*service, *provider))
     }
 
     fn listed(&self) -> String {
-        let all: Vec<_> =
-            self.registered().map(|(service, provider)| format!("{service} on {provider}")).collect();
+        let all: Vec<_> = self
+            .registered()
+            .map(|(service, provider)| format!("{service} on {provider}"))
+            .collect();
         match all.as_slice() {
             [] => "none".into(),
             all => all.join(", "),
@@ -125,11 +135,26 @@ mod tests {
     #[test]
     fn a_service_is_found_by_type_and_provider() {
         let mut adapters = AdapterRegistry::default();
-        adapters.register_adapter::<dyn Greeter>(Provider::Aws, || Ok(Arc::new(Plain("aws")))).unwrap();
-        adapters.register_adapter::<dyn Greeter>(Provider::Gcp, || Ok(Arc::new(Plain("gcp")))).unwrap();
-        adapters.register_adapter::<Plain>(Provider::Aws, || Ok(Arc::new(Plain("own")))).unwrap();
-        assert_eq!(adapters.get_service::<dyn Greeter>(Provider::Gcp).unwrap().greet(), "gcp");
-        assert_eq!(adapters.get_service::<Plain>(Provider::Aws).unwrap().0, "own");
+        adapters
+            .register_adapter::<dyn Greeter>(Provider::Aws, || Ok(Arc::new(Plain("aws"))))
+            .unwrap();
+        adapters
+            .register_adapter::<dyn Greeter>(Provider::Gcp, || Ok(Arc::new(Plain("gcp"))))
+            .unwrap();
+        adapters
+            .register_adapter::<Plain>(Provider::Aws, || Ok(Arc::new(Plain("own"))))
+            .unwrap();
+        assert_eq!(
+            adapters
+                .get_service::<dyn Greeter>(Provider::Gcp)
+                .unwrap()
+                .greet(),
+            "gcp"
+        );
+        assert_eq!(
+            adapters.get_service::<Plain>(Provider::Aws).unwrap().0,
+            "own"
+        );
         assert_eq!(adapters.registered().count(), 3);
     }
 
@@ -138,20 +163,40 @@ mod tests {
         let mut adapters = AdapterRegistry::default();
         let none = adapters.get_service::<Plain>(Provider::Aws).unwrap_err();
         assert!(none.to_string().contains("registered: none"), "{none}");
-        adapters.register_adapter::<dyn Greeter>(Provider::Aws, || Ok(Arc::new(Plain("first")))).unwrap();
-        let missing = adapters.get_service::<dyn Greeter>(Provider::Oracle).err().unwrap();
+        adapters
+            .register_adapter::<dyn Greeter>(Provider::Aws, || Ok(Arc::new(Plain("first"))))
+            .unwrap();
+        let missing = adapters
+            .get_service::<dyn Greeter>(Provider::Oracle)
+            .err()
+            .unwrap();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
         assert!(missing.to_string().contains("Greeter on aws"), "{missing}");
-        let twice = adapters.register_adapter::<dyn Greeter>(Provider::Aws, || Ok(Arc::new(Plain("second"))));
+        let twice = adapters
+            .register_adapter::<dyn Greeter>(Provider::Aws, || Ok(Arc::new(Plain("second"))));
         assert_eq!(twice.unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(adapters.get_service::<dyn Greeter>(Provider::Aws).unwrap().greet(), "first");
+        assert_eq!(
+            adapters
+                .get_service::<dyn Greeter>(Provider::Aws)
+                .unwrap()
+                .greet(),
+            "first"
+        );
     }
 
     #[test]
     fn what_a_factory_says_comes_out() {
         let mut adapters = AdapterRegistry::default();
         let broken = || Err(Error::new(ErrorKind::Unavailable, "down"));
-        adapters.register_adapter::<Plain>(Provider::Aws, broken).unwrap();
-        assert_eq!(adapters.get_service::<Plain>(Provider::Aws).unwrap_err().kind(), ErrorKind::Unavailable);
+        adapters
+            .register_adapter::<Plain>(Provider::Aws, broken)
+            .unwrap();
+        assert_eq!(
+            adapters
+                .get_service::<Plain>(Provider::Aws)
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Unavailable
+        );
     }
 }

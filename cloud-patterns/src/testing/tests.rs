@@ -144,3 +144,14 @@ async fn every_fault_on_clouds_that_honour_neither_tokens_nor_names() {
     println!("{report}");
     expect_clean(&report);
 }
+
+/// The harness itself is put to the test: a cloud that says that it honours tokens, and does not.
+#[tokio::test(start_paused = true)]
+async fn a_cloud_that_lies_is_found_out() {
+    let liar = |cloud: SimBuilder| {
+        let cloud = cloud.idempotent_tokens(false).unique_names(false);
+        cloud.capabilities(|can| can.idempotent_tokens = true)
+    };
+    let report = harness_report(liar).await.unwrap();
+    assert!(!report.is_clean() && report.orphans > 0 && report.duplicates > 0, "{report}");
+}

@@ -126,7 +126,8 @@ impl Tree {
             Self::Leaf(value) => value.clone(),
             Self::List(items) => items.iter().map(|(_, item)| item.to_value()).collect(),
             Self::Map(entries) => {
-                let entry = |(_, key, value): &(Place, String, Self)| (key.clone(), value.to_value());
+                let entry =
+                    |(_, key, value): &(Place, String, Self)| (key.clone(), value.to_value());
                 Value::Object(entries.iter().map(entry).collect::<Map<_, _>>())
             }
         }
@@ -147,8 +148,10 @@ impl Tree {
                     path.strip_prefix(key.as_str())
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
                 };
-                let (place, key, value) =
-                    entries.iter().filter(fits).max_by_key(|(_, key, _)| key.len())?;
+                let (place, key, value) = entries
+                    .iter()
+                    .filter(fits)
+                    .max_by_key(|(_, key, _)| key.len())?;
                 Some(value.find(&path[key.len()..]).unwrap_or(*place))
             }
             Self::Leaf(_) => None,
@@ -160,7 +163,10 @@ fn wrong(place: Option<Place>, what: &str, problem: impl fmt::Display) -> Error 
     // A parser's message may end in the excerpt of many lines; the first says what is wrong.
     let problem = problem.to_string();
     let first = problem.lines().next().unwrap_or_default();
-    let error = Error::new(ErrorKind::InvalidInput, format!("not valid {what}: {first}"));
+    let error = Error::new(
+        ErrorKind::InvalidInput,
+        format!("not valid {what}: {first}"),
+    );
     match place {
         Some(place) => error.context(place),
         None => error,
@@ -168,10 +174,12 @@ fn wrong(place: Option<Place>, what: &str, problem: impl fmt::Display) -> Error 
 }
 
 fn json(text: &str) -> Result<()> {
-    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|e| {
-        let (line, column) = (e.line(), e.column());
-        wrong(Some(Place { line, column }), "JSON", e)
-    })
+    serde_json::from_str::<IgnoredAny>(text)
+        .map(drop)
+        .map_err(|e| {
+            let (line, column) = (e.line(), e.column());
+            wrong(Some(Place { line, column }), "JSON", e)
+        })
 }
 
 fn yaml(text: &str) -> Result<Tree> {
@@ -235,7 +243,9 @@ impl<'de> Deserialize<'de> for Tree {
                 Ok(Tree::Leaf(value.into()))
             }
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Tree, E> {
-                finite(value).map(Tree::Leaf).ok_or_else(|| E::custom("a number that is not finite"))
+                finite(value)
+                    .map(Tree::Leaf)
+                    .ok_or_else(|| E::custom("a number that is not finite"))
             }
             fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
                 Ok(Tree::Leaf(value.into()))
@@ -339,7 +349,9 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn new(text: &'a str) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
-        let starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+        let starts = std::iter::once(0)
+            .chain(breaks.map(|(at, _)| at + 1))
+            .collect();
         Self { text, starts }
     }
 

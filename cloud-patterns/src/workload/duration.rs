@@ -23,6 +23,8 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     humantime::parse_duration(&text).map(Some).map_err(|e| {
         let shown: String = text.chars().take(40).collect();
         let shown = shown.escape_debug();
-        D::Error::custom(format_args!("'{shown}' is no duration ({e}); accepted: 30d, 12h, 90min, …"))
+        D::Error::custom(format_args!(
+            "'{shown}' is no duration ({e}); accepted: 30d, 12h, 90min, …"
+        ))
     })
 }

@@ -50,9 +50,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::document::Document;
 pub use self::document::Format;
 pub use self::spec::ObjectSpec;
-use self::document::Document;
 use crate::engine::plan::BlastRadiusLimit;
 
 /// What is to run. See [the module](self) for an example.
@@ -227,7 +227,10 @@ impl Workload {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for what the format cannot hold: a null in TOML.
     pub fn to_text(&self, format: Format) -> Result<String> {
         let wrong = |e: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::InvalidInput, format!("workload '{}': {e}", self.name))
+            Error::new(
+                ErrorKind::InvalidInput,
+                format!("workload '{}': {e}", self.name),
+            )
         };
         match format {
             Format::Yaml => serde_saphyr::to_string(self).map_err(|e| wrong(&e)),

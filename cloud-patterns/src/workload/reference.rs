@@ -111,6 +111,11 @@ fn read(inner: &str) -> Option<Reference<'_>> {
     })
 }
 
+/// The text as it is written where references are read: `${` becomes `$${`.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace("${", "$${")
+}
+
 /// Whether an output of a kind is a secret.
 pub(crate) fn is_secret(kind: ResourceKind, output: &str) -> bool {
     kind == ResourceKind::Database && matches!(output, "url" | "password")
@@ -133,7 +138,9 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Result<String> {
-        map_text(text, &mut |r| Ok(format!("<{}|{:?}|{}>", r.component, r.replica, r.output)))
+        map_text(text, &mut |r| {
+            Ok(format!("<{}|{:?}|{}>", r.component, r.replica, r.output))
+        })
     }
 
     #[test]
@@ -141,7 +148,16 @@ mod tests {
         assert_eq!(shown("a ${orders.url} b").unwrap(), "a <orders|None|url> b");
         assert_eq!(shown("${web[1].address}").unwrap(), "<web|Some(1)|address>");
         assert_eq!(shown("echo $${HOME}").unwrap(), "echo $${HOME}");
-        for wrong in ["${HOME}", "${a.b", "${}", "${A.b}", "${a[x].b}", "${a[+1].b}", "${a[].b}", "${../a.b}"] {
+        for wrong in [
+            "${HOME}",
+            "${a.b",
+            "${}",
+            "${A.b}",
+            "${a[x].b}",
+            "${a[+1].b}",
+            "${a[].b}",
+            "${../a.b}",
+        ] {
             let error = shown(wrong).unwrap_err().to_string();
             assert!(error.contains("accepted: ${component.output}"), "{error}");
         }

@@ -31,7 +31,8 @@ fn the_shop_is_read() {
 
 #[test]
 fn one_mistake_in_three_formats_has_path_line_and_column() {
-    let yaml = "name: shop\ncomponents:\n  - name: web\n    type: compute\n    spec:\n      spott: true\n";
+    let yaml =
+        "name: shop\ncomponents:\n  - name: web\n    type: compute\n    spec:\n      spott: true\n";
     let json = "{\n \"name\": \"shop\",\n \"components\": [\n  {\"name\": \"web\",\n   \"type\": \"compute\",\n   \"spec\": {\"spott\": true}}\n ]\n}";
     let toml = "name = \"shop\"\n[[components]]\nname = \"web\"\ntype = \"compute\"\n[components.spec]\nspott = true\n";
     for (text, format, place) in [
@@ -70,15 +71,36 @@ fn semantic_mistakes_have_their_place_in_every_format() {
 fn a_key_that_comes_twice_is_refused_in_every_format() {
     for (text, format) in [
         ("name: shop\nname: shop2\ncomponents: []\n", Format::Yaml),
-        ("{\"name\": \"shop\",\n\"name\": \"shop2\", \"components\": []}", Format::Json),
-        ("name = 'shop'\nname = 'shop2'\ncomponents = []\n", Format::Toml),
-        ("name: shop\ntags: {a: b,\n  a: c}\ncomponents: []\n", Format::Yaml),
-        ("{\"name\": \"shop\", \"tags\": {\"a\": \"b\",\n \"a\": \"c\"}, \"components\": []}", Format::Json),
-        ("name = 'shop'\ntags = {a = 'b', a = 'c'}\ncomponents = []\n", Format::Toml),
+        (
+            "{\"name\": \"shop\",\n\"name\": \"shop2\", \"components\": []}",
+            Format::Json,
+        ),
+        (
+            "name = 'shop'\nname = 'shop2'\ncomponents = []\n",
+            Format::Toml,
+        ),
+        (
+            "name: shop\ntags: {a: b,\n  a: c}\ncomponents: []\n",
+            Format::Yaml,
+        ),
+        (
+            "{\"name\": \"shop\", \"tags\": {\"a\": \"b\",\n \"a\": \"c\"}, \"components\": []}",
+            Format::Json,
+        ),
+        (
+            "name = 'shop'\ntags = {a = 'b', a = 'c'}\ncomponents = []\n",
+            Format::Toml,
+        ),
     ] {
         let message = refused(text, format);
-        assert!(message.to_lowercase().contains("duplicate"), "{format:?}: {message}");
-        assert!(message.starts_with("line 2, column ") || message.starts_with("line 3, column "), "{format:?}: {message}");
+        assert!(
+            message.to_lowercase().contains("duplicate"),
+            "{format:?}: {message}"
+        );
+        assert!(
+            message.starts_with("line 2, column ") || message.starts_with("line 3, column "),
+            "{format:?}: {message}"
+        );
     }
 }
 
@@ -117,39 +139,129 @@ fn bad_values_are_refused_by_path() {
     let long = "n".repeat(41);
     let cases = [
         ("name: '', type: storage", "components[0].name is ''"),
-        ("name: ../etc, type: storage", "components[0].name is '../etc'"),
-        ("name: \"a\\u0007\", type: storage", "components[0].name is 'a\\u{7}'"),
-        (&*format!("name: {long}, type: storage"), "components[0].name is 'nnn"),
-        ("name: a, type: disk", "components[0].type: unknown variant `disk`"),
-        ("name: a, type: storage, replicas: 0", "components[0].replicas is 0"),
-        ("name: a, type: storage, replicas: -1", "components[0].replicas: invalid value"),
-        ("name: a, type: storage, replicas: 4294967296", "components[0].replicas: invalid value"),
-        ("name: a, type: storage, replicas: 1001", "components[0].replicas is 1001; accepted: 1 to 1000"),
-        ("name: a, type: storage, replicas: two", "components[0].replicas: invalid type"),
-        ("name: a, type: storage, depends_on: [a]", "components[0].depends_on[0] is the component itself"),
-        ("name: a, type: storage, network: n", "components[0].network is set for storage"),
-        ("name: a, type: storage, tags: {\"\": x}", "components[0].tags: "),
-        ("name: a, type: compute, spec: {size: {at_least: {vcpu: 1, memory: -1GiB}}}", "components[0].spec.size.at_least.memory: "),
-        ("name: a, type: compute, spec: {size: {at_least: {vcpu: 1, memory: 4 gigs}}}", "components[0].spec.size.at_least.memory: "),
-        ("name: a, type: compute, spec: {size: {at_least: {vcpu: 1, memory: 99999999999TiB}}}", "components[0].spec.size.at_least.memory: "),
-        ("name: a, type: compute, spec: {size: {at_least: {vcpu: 0, memory: 1GiB}}}", "components[0].spec.size.at_least.vcpu is 0"),
-        ("name: a, type: compute, spec: {region: eu-1}", "components[0].spec.region is set"),
-        ("name: a, type: compute, expose: [{port: PORT}]", "components[0].expose is set without a network"),
-        ("name: a, type: database, spec: {engine: sqlite, tables: [{name: 't; drop', columns: []}]}", "components[0].spec.tables[0]: table is 't; drop'"),
-        ("name: a, type: database, spec: {engine: oracle}", "components[0].spec.engine: unknown variant"),
-        ("name: a, type: database", "components[0].spec: missing field `engine`"),
-        ("name: a, type: storage, spec: {objects: [{key: ../x, text: y}]}", "components[0].spec.objects[0].key is '../x'"),
-        ("name: a, type: storage, spec: {objects: [{key: x}]}", "components[0].spec.objects[0] has both or neither"),
-        ("name: a, type: network, spec: {cidr: 10.0.0.1/16}", "components[0].spec.cidr is 10.0.0.1/16"),
-        ("name: a, type: compute, requirements: {optimize_for: latency}", "components[0].requirements.target_region is missing"),
-        ("name: a, type: compute, requirements: {optimise_for: cost}", "components[0].requirements.optimise_for: unknown field"),
-        ("name: a, type: compute, requirements: {allowed_countries: [Germany]}", "components[0].requirements.allowed_countries[0] is 'Germany'"),
-        ("name: a, type: compute, spec: {environment: {URL: '${b.url}'}}", "components[0].spec.environment.URL names the unknown component 'b'"),
-        ("name: a, type: compute, spec: {environment: {URL: '${HOME}'}}", "components[0].spec.environment.URL: reference is '${HOME}'"),
+        (
+            "name: ../etc, type: storage",
+            "components[0].name is '../etc'",
+        ),
+        (
+            "name: \"a\\u0007\", type: storage",
+            "components[0].name is 'a\\u{7}'",
+        ),
+        (
+            &*format!("name: {long}, type: storage"),
+            "components[0].name is 'nnn",
+        ),
+        (
+            "name: a, type: disk",
+            "components[0].type: unknown variant `disk`",
+        ),
+        (
+            "name: a, type: storage, replicas: 0",
+            "components[0].replicas is 0",
+        ),
+        (
+            "name: a, type: storage, replicas: -1",
+            "components[0].replicas: invalid value",
+        ),
+        (
+            "name: a, type: storage, replicas: 4294967296",
+            "components[0].replicas: invalid value",
+        ),
+        (
+            "name: a, type: storage, replicas: 1001",
+            "components[0].replicas is 1001; accepted: 1 to 1000",
+        ),
+        (
+            "name: a, type: storage, replicas: two",
+            "components[0].replicas: invalid type",
+        ),
+        (
+            "name: a, type: storage, depends_on: [a]",
+            "components[0].depends_on[0] is the component itself",
+        ),
+        (
+            "name: a, type: storage, network: n",
+            "components[0].network is set for storage",
+        ),
+        (
+            "name: a, type: storage, tags: {\"\": x}",
+            "components[0].tags: ",
+        ),
+        (
+            "name: a, type: compute, spec: {size: {at_least: {vcpu: 1, memory: -1GiB}}}",
+            "components[0].spec.size.at_least.memory: ",
+        ),
+        (
+            "name: a, type: compute, spec: {size: {at_least: {vcpu: 1, memory: 4 gigs}}}",
+            "components[0].spec.size.at_least.memory: ",
+        ),
+        (
+            "name: a, type: compute, spec: {size: {at_least: {vcpu: 1, memory: 99999999999TiB}}}",
+            "components[0].spec.size.at_least.memory: ",
+        ),
+        (
+            "name: a, type: compute, spec: {size: {at_least: {vcpu: 0, memory: 1GiB}}}",
+            "components[0].spec.size.at_least.vcpu is 0",
+        ),
+        (
+            "name: a, type: compute, spec: {region: eu-1}",
+            "components[0].spec.region is set",
+        ),
+        (
+            "name: a, type: compute, expose: [{port: PORT}]",
+            "components[0].expose is set without a network",
+        ),
+        (
+            "name: a, type: database, spec: {engine: sqlite, tables: [{name: 't; drop', columns: []}]}",
+            "components[0].spec.tables[0]: table is 't; drop'",
+        ),
+        (
+            "name: a, type: database, spec: {engine: oracle}",
+            "components[0].spec.engine: unknown variant",
+        ),
+        (
+            "name: a, type: database",
+            "components[0].spec: missing field `engine`",
+        ),
+        (
+            "name: a, type: storage, spec: {objects: [{key: ../x, text: y}]}",
+            "components[0].spec.objects[0].key is '../x'",
+        ),
+        (
+            "name: a, type: storage, spec: {objects: [{key: x}]}",
+            "components[0].spec.objects[0] has both or neither",
+        ),
+        (
+            "name: a, type: network, spec: {cidr: 10.0.0.1/16}",
+            "components[0].spec.cidr is 10.0.0.1/16",
+        ),
+        (
+            "name: a, type: compute, requirements: {optimize_for: latency}",
+            "components[0].requirements.target_region is missing",
+        ),
+        (
+            "name: a, type: compute, requirements: {optimise_for: cost}",
+            "components[0].requirements.optimise_for: unknown field",
+        ),
+        (
+            "name: a, type: compute, requirements: {allowed_countries: [Germany]}",
+            "components[0].requirements.allowed_countries[0] is 'Germany'",
+        ),
+        (
+            "name: a, type: compute, spec: {environment: {URL: '${b.url}'}}",
+            "components[0].spec.environment.URL names the unknown component 'b'",
+        ),
+        (
+            "name: a, type: compute, spec: {environment: {URL: '${HOME}'}}",
+            "components[0].spec.environment.URL: reference is '${HOME}'",
+        ),
     ];
     for (fields, expected) in cases {
         let message = refused(&component(fields), Format::Yaml);
-        assert!(message.starts_with("line 3, column "), "{fields}: {message}");
+        assert!(
+            message.starts_with("line 3, column "),
+            "{fields}: {message}"
+        );
         assert!(message.contains(expected), "{fields}: {message}");
     }
 }
@@ -157,15 +269,39 @@ fn bad_values_are_refused_by_path() {
 #[test]
 fn the_whole_has_its_rules_too() {
     for (text, expected) in [
-        ("name: shop\ncomponents: []\n", "line 2, column 1: components has 0 entries"),
+        (
+            "name: shop\ncomponents: []\n",
+            "line 2, column 1: components has 0 entries",
+        ),
         ("components: []\n", "workload: missing field `name`"),
-        ("name: Shop\ncomponents: [{name: a, type: storage}]\n", "line 1, column 1: name is 'Shop'"),
-        ("name: shop\nexpires_in: soon\ncomponents: []\n", "line 2, column 1: expires_in: 'soon' is no duration"),
-        ("name: shop\nexpires_in: 0s\ncomponents: [{name: a, type: storage}]\n", "line 2, column 1: expires_in is zero"),
-        ("name: shop\nlimits: {max_deleted_share: 2}\ncomponents: [{name: a, type: storage}]\n", "line 2, column 1: limits.max_deleted_share is 2"),
-        ("name: shop\nlimits: {max_change: 2}\ncomponents: []\n", "limits.max_change: unknown field"),
-        ("name: shop\ncomponents:\n- {name: a, type: storage}\n- {name: a, type: storage}\n", "line 4, column 4: components[1].name is 'a', as that of components[0]"),
-        ("name: shop\ncomponents:\n- {name: a, type: storage, replicas: 2}\n- {name: a-2, type: storage}\n", "line 4, column 4: components[1].name is 'a-2', which is also a part of 'a'"),
+        (
+            "name: Shop\ncomponents: [{name: a, type: storage}]\n",
+            "line 1, column 1: name is 'Shop'",
+        ),
+        (
+            "name: shop\nexpires_in: soon\ncomponents: []\n",
+            "line 2, column 1: expires_in: 'soon' is no duration",
+        ),
+        (
+            "name: shop\nexpires_in: 0s\ncomponents: [{name: a, type: storage}]\n",
+            "line 2, column 1: expires_in is zero",
+        ),
+        (
+            "name: shop\nlimits: {max_deleted_share: 2}\ncomponents: [{name: a, type: storage}]\n",
+            "line 2, column 1: limits.max_deleted_share is 2",
+        ),
+        (
+            "name: shop\nlimits: {max_change: 2}\ncomponents: []\n",
+            "limits.max_change: unknown field",
+        ),
+        (
+            "name: shop\ncomponents:\n- {name: a, type: storage}\n- {name: a, type: storage}\n",
+            "line 4, column 4: components[1].name is 'a', as that of components[0]",
+        ),
+        (
+            "name: shop\ncomponents:\n- {name: a, type: storage, replicas: 2}\n- {name: a-2, type: storage}\n",
+            "line 4, column 4: components[1].name is 'a-2', which is also a part of 'a'",
+        ),
     ] {
         let message = refused(text, Format::Yaml);
         assert!(message.contains(expected), "{message}");
@@ -186,10 +322,12 @@ fn cycles_are_named() {
 #[test]
 fn references_are_checked() {
     let with = |spec: &str| {
-        format!("name: shop\ncomponents:
+        format!(
+            "name: shop\ncomponents:
 - {{name: db, type: database, spec: {{engine: sqlite}}}}
 - {{name: web, type: compute, replicas: 2, spec: {{ports: {{PORT: 0}}}}}}
-- {{name: a, type: compute, spec: {spec}}}\n")
+- {{name: a, type: compute, spec: {spec}}}\n"
+        )
     };
     for good in [
         "{environment: {U: '${db.url}', W: 'http://${web[1].address}:${web[0].port}/'}}",
@@ -199,12 +337,30 @@ fn references_are_checked() {
         Workload::from_text(&with(good), Format::Yaml).unwrap();
     }
     for (bad, expected) in [
-        ("{environment: {W: '${web.address}'}}", "spec.environment.W has ${web.address}, but 'web' has 2 replicas; accepted: one of them, such as ${web[0].address}"),
-        ("{environment: {W: '${web[2].address}'}}", "accepted: [0] to [1]"),
-        ("{environment: {W: '${db.adress}'}}", "gives no such output; accepted: id, name, region, host, port, url, password"),
-        ("{environment: {W: '${web[0].port_http}'}}", "gives no such output"),
-        ("{command: [psql, '${db.url}']}", "spec.command[1] has ${db.url}, which is a secret; accepted: secrets inside spec.environment only"),
-        ("{environment: {W: '${a.address}'}}", "is the component itself"),
+        (
+            "{environment: {W: '${web.address}'}}",
+            "spec.environment.W has ${web.address}, but 'web' has 2 replicas; accepted: one of them, such as ${web[0].address}",
+        ),
+        (
+            "{environment: {W: '${web[2].address}'}}",
+            "accepted: [0] to [1]",
+        ),
+        (
+            "{environment: {W: '${db.adress}'}}",
+            "gives no such output; accepted: id, name, region, host, port, url, password",
+        ),
+        (
+            "{environment: {W: '${web[0].port_http}'}}",
+            "gives no such output",
+        ),
+        (
+            "{command: [psql, '${db.url}']}",
+            "spec.command[1] has ${db.url}, which is a secret; accepted: secrets inside spec.environment only",
+        ),
+        (
+            "{environment: {W: '${a.address}'}}",
+            "is the component itself",
+        ),
     ] {
         let message = refused(&with(bad), Format::Yaml);
         assert!(message.contains(expected), "{message}");
@@ -224,7 +380,10 @@ fn files_are_read_by_their_names() {
     }
     std::fs::write(&path, "name: shop\nx: 1\n").unwrap();
     let error = Workload::from_path(&path).unwrap_err().to_string();
-    assert!(error.contains("shop.yml: line 2, column 1: x: unknown field"), "{error}");
+    assert!(
+        error.contains("shop.yml: line 2, column 1: x: unknown field"),
+        "{error}"
+    );
     let missing = Workload::from_path(folder.path().join("no.toml")).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     assert!(missing.to_string().contains("no.toml"), "{missing}");
@@ -235,7 +394,10 @@ fn json_may_be_indented_by_tabs_and_escaped() {
     let text = "{\n\t\"name\":\"shop\",\n\t\"components\":[\n\t\t{\"name\":\"\\u0061\",\"type\":\"compute\",\"spec\":{\"command\":[\"\\/bin\\/echo\",\"\\ud83d\\ude00\"]}}]}";
     let workload = Workload::from_text(text, Format::Json).unwrap();
     assert_eq!(workload.components[0].name, "a");
-    assert_eq!(workload.components[0].spec["command"], json!(["/bin/echo", "😀"]));
+    assert_eq!(
+        workload.components[0].spec["command"],
+        json!(["/bin/echo", "😀"])
+    );
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -283,7 +445,12 @@ prop_compose! {
 }
 
 fn any_workload() -> impl Strategy<Value = Workload> {
-    let parts = (any_component("a".into()), any_component("b".into()), proptest::option::of(1u64..10_000_000), 1usize..500);
+    let parts = (
+        any_component("a".into()),
+        any_component("b".into()),
+        proptest::option::of(1u64..10_000_000),
+        1usize..500,
+    );
     parts.prop_map(|(a, mut b, expires, max_changes)| {
         b.depends_on = vec!["a".into()];
         Workload {
@@ -293,7 +460,8 @@ fn any_workload() -> impl Strategy<Value = Workload> {
             expires_in: expires.map(Duration::from_secs),
             limits: BlastRadiusLimit {
                 max_changes,
-                max_monthly_cost: (max_changes > 250).then(|| Money::usd(cloud_core::Decimal::new(12_345, 2))),
+                max_monthly_cost: (max_changes > 250)
+                    .then(|| Money::usd(cloud_core::Decimal::new(12_345, 2))),
                 ..BlastRadiusLimit::default()
             },
         }

@@ -54,7 +54,11 @@ impl fmt::Display for MonthlyCost {
             ([], unknown) => write!(f, "cost unknown for {unknown} resources"),
             (known, 0) => write!(f, "{} a month", known.join(" + ")),
             (known, unknown) => {
-                write!(f, "{} a month, unknown for {unknown} resources", known.join(" + "))
+                write!(
+                    f,
+                    "{} a month, unknown for {unknown} resources",
+                    known.join(" + ")
+                )
             }
         }
     }

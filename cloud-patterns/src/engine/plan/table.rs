@@ -17,7 +17,10 @@ impl Plan {
     /// }
     /// ```
     pub fn to_table(&self) -> String {
-        let mut parts = vec![format!("Plan {}: {self}", safe(&self.id)), self.steps_table()];
+        let mut parts = vec![
+            format!("Plan {}: {self}", safe(&self.id)),
+            self.steps_table(),
+        ];
         if !self.choices.is_empty() {
             parts.push(self.choices_table());
         }
@@ -32,7 +35,14 @@ impl Plan {
         let places: HashMap<&str, &Location> = (self.choices.iter())
             .filter_map(|choice| Some((choice.component.as_str(), choice.places.first()?)))
             .collect();
-        let mut table = table(&["step", "cloud", "region", "action", "depends on", "cost/month"]);
+        let mut table = table(&[
+            "step",
+            "cloud",
+            "region",
+            "action",
+            "depends on",
+            "cost/month",
+        ]);
         for step in &self.steps {
             let region = region(step).or_else(|| {
                 let place = places.get(step.component.as_str())?;
@@ -48,7 +58,7 @@ impl Plan {
                 step.cloud.to_string(),
                 region.unwrap_or_default(),
                 step.action.describe(),
-                safe(&step.depends_on.join(", ")),
+                safe(step.depends_on.join(", ")),
                 cost,
             ]);
         }
@@ -60,7 +70,10 @@ impl Plan {
         for choice in &self.choices {
             let mut places: Vec<_> = choice.places.iter().map(Location::to_string).collect();
             places.dedup();
-            let figures = choice.figures.iter().map(|(k, v)| format!("\n{}: {}", safe(k), safe(v)));
+            let figures = choice
+                .figures
+                .iter()
+                .map(|(k, v)| format!("\n{}: {}", safe(k), safe(v)));
             let why = safe(&choice.why) + &figures.collect::<String>();
             let cost = choice.monthly_cost.as_ref().map_or("unknown".into(), money);
             table.add_row([safe(&choice.component), places.join(", "), why, cost]);
@@ -121,5 +134,7 @@ fn money(money: &Money) -> String {
 /// Without line breaks and other control characters, which would break a row or a terminal.
 fn safe(text: impl Display) -> String {
     let text = text.to_string();
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }

@@ -29,7 +29,10 @@ fn delete(id: &str) -> Step {
         id: format!("bucket/sim-1/{id}").parse().unwrap(),
         options: DeleteOptions::default(),
     };
-    Step { action, ..create(id, &[]) }
+    Step {
+        action,
+        ..create(id, &[])
+    }
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
@@ -51,27 +54,42 @@ fn problem(steps: Vec<Step>) -> String {
 
 #[test]
 fn the_shape_is_checked() {
-    plan(vec![create("a", &[]), create("b", &["a"])]).validate().unwrap();
+    plan(vec![create("a", &[]), create("b", &["a"])])
+        .validate()
+        .unwrap();
     assert!(problem(vec![create("a", &[]), create("a", &[])]).contains("steps[1].id is 'a'"));
     assert!(problem(vec![create("a", &["x"])]).contains("unknown step 'x'"));
     assert!(problem(vec![create("A", &[])]).contains("steps[0].id is 'A'"));
     assert!(problem(vec![create(&"a".repeat(64), &[])]).contains("1 to 63"));
     let mut referring = create("a", &[]);
-    referring.action = Action::Create { kind: ResourceKind::Bucket, spec: json!({"name": "${b.id}"}) };
+    referring.action = Action::Create {
+        kind: ResourceKind::Bucket,
+        spec: json!({"name": "${b.id}"}),
+    };
     assert!(problem(vec![referring.clone()]).contains("unknown step 'b'"));
     let cycle = problem(vec![referring, create("c", &[]), create("b", &["a", "c"])]);
     assert!(cycle.contains("a needs b needs a"), "{cycle}");
     let known = plan(vec![create("a", &[])]);
     assert!(known.validate_for(&BTreeSet::from([cloud()])).is_ok());
-    let error = known.validate_for(&BTreeSet::from([CloudId::new("aws").unwrap()])).unwrap_err();
-    assert!(error.message().contains("'sim', which is not registered; accepted: aws"), "{error}");
+    let error = known
+        .validate_for(&BTreeSet::from([CloudId::new("aws").unwrap()]))
+        .unwrap_err();
+    assert!(
+        error
+            .message()
+            .contains("'sim', which is not registered; accepted: aws"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_hundred_thousand_steps_in_a_chain_are_checked_without_recursion() {
     let steps = (0..100_000).map(|i| {
         let before = format!("s{}", i - 1);
-        create(&format!("s{i}"), if i == 0 { vec![] } else { vec![&*before] }.as_slice())
+        create(
+            &format!("s{i}"),
+            if i == 0 { vec![] } else { vec![&*before] }.as_slice(),
+        )
     });
     let mut chain = plan(steps.collect());
     chain.validate().unwrap();
@@ -86,30 +104,74 @@ fn the_limit_is_on_and_names_how_to_raise_it() {
     let creates = |n: usize| plan((0..n).map(|i| create(&format!("s{i}"), &[])).collect());
     limit.check(&creates(100), 0).unwrap();
     let error = limit.check(&creates(101), 0).unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::PolicyDenied, Some("blast_radius")));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::PolicyDenied, Some("blast_radius"))
+    );
     let text = error.to_string();
-    assert!(text.contains("makes 101 changes; max_changes is 100"), "{text}");
-    assert!(text.contains("raise max_changes (limits.max_changes in the workload)"), "{text}");
+    assert!(
+        text.contains("makes 101 changes; max_changes is 100"),
+        "{text}"
+    );
+    assert!(
+        text.contains("raise max_changes (limits.max_changes in the workload)"),
+        "{text}"
+    );
     let deletes = |n: usize| plan((0..n).map(|i| delete(&format!("s{i}"))).collect());
     limit.check(&deletes(2), 4).unwrap();
     let error = limit.check(&deletes(3), 4).unwrap_err();
-    assert!(error.message().contains("deletes 3 of 4 resources, a share of 0.75; max_deleted_share is 0.5"), "{error}");
-    limit.clone().for_destroy().check(&deletes(200), 200).unwrap();
-    assert!(limit.check(&deletes(51), 1000).unwrap_err().message().contains("max_deletes is 50"));
+    assert!(
+        error
+            .message()
+            .contains("deletes 3 of 4 resources, a share of 0.75; max_deleted_share is 0.5"),
+        "{error}"
+    );
+    limit
+        .clone()
+        .for_destroy()
+        .check(&deletes(200), 200)
+        .unwrap();
+    assert!(
+        limit
+            .check(&deletes(51), 1000)
+            .unwrap_err()
+            .message()
+            .contains("max_deletes is 50")
+    );
     let mut dear = creates(1);
     dear.steps[0].monthly_cost = Some(Money::usd("100.01".parse().unwrap()));
-    let most = BlastRadiusLimit { max_monthly_cost: Some(Money::usd(100.into())), ..limit };
+    let most = BlastRadiusLimit {
+        max_monthly_cost: Some(Money::usd(100.into())),
+        ..limit
+    };
     let error = most.check(&dear, 0).unwrap_err();
-    assert!(error.message().contains("adds 100.01 USD a month; max_monthly_cost is 100 USD"), "{error}");
-    assert!(BlastRadiusLimit { max_deleted_share: f64::NAN, ..most }.validate().is_err());
+    assert!(
+        error
+            .message()
+            .contains("adds 100.01 USD a month; max_monthly_cost is 100 USD"),
+        "{error}"
+    );
+    assert!(
+        BlastRadiusLimit {
+            max_deleted_share: f64::NAN,
+            ..most
+        }
+        .validate()
+        .is_err()
+    );
 }
 
 #[test]
 fn what_is_only_referred_to_is_no_change() {
     let mut refer = create("db", &[]);
-    refer.action = Action::Refer { id: "database/sim-1/db".parse().unwrap() };
+    refer.action = Action::Refer {
+        id: "database/sim-1/db".parse().unwrap(),
+    };
     let radius = plan(vec![refer]).blast_radius(10);
-    assert_eq!((radius.changes(), radius.refers, radius.deleted_share()), (0, 1, 0.0));
+    assert_eq!(
+        (radius.changes(), radius.refers, radius.deleted_share()),
+        (0, 1, 0.0)
+    );
 }
 
 #[test]
@@ -120,17 +182,31 @@ fn permissions_cover_undo_and_look_up() {
         spec: json!({"secret_environment": {"URL": "${db.url}"}}),
     };
     let mut table = create("t", &[]);
-    table.action = Action::Call { handler: "create_table".into(), input: json!({}) };
+    table.action = Action::Call {
+        handler: "create_table".into(),
+        input: json!({}),
+    };
     let mut own = create("x", &[]);
-    own.action = Action::Call { handler: "mine".into(), input: json!({}) };
+    own.action = Action::Call {
+        handler: "mine".into(),
+        input: json!({}),
+    };
     let permissions = plan(vec![web, table, own, delete("old")]).permissions();
     let calls: Vec<_> = permissions[&cloud()].iter().map(String::as_str).collect();
     assert_eq!(
         calls,
         [
-            "compute.create_instance", "compute.delete_instance", "compute.get_instance", "compute.list_instances",
-            "database.connection", "database.sql", "handler:mine", "sql.create_table", "sql.execute",
-            "storage.delete_bucket", "storage.get_bucket",
+            "compute.create_instance",
+            "compute.delete_instance",
+            "compute.get_instance",
+            "compute.list_instances",
+            "database.connection",
+            "database.sql",
+            "handler:mine",
+            "sql.create_table",
+            "sql.execute",
+            "storage.delete_bucket",
+            "storage.get_bucket",
         ]
     );
 }
@@ -145,7 +221,10 @@ fn shown() -> Plan {
         places: vec![place("sim-1")],
         why: "the least cost of the places that suit".into(),
         monthly_cost: Some(Money::usd("7.304".parse().unwrap())),
-        rejected: vec![Rejection { place: place("sim-2"), why: "dearer: 3 USD a month more".into() }],
+        rejected: vec![Rejection {
+            place: place("sim-2"),
+            why: "dearer: 3 USD a month more".into(),
+        }],
         figures: BTreeMap::from([("instance type".to_owned(), "small".to_owned())]),
     });
     plan
@@ -156,8 +235,15 @@ fn the_table_says_it_all() {
     let table = shown().to_table();
     for part in [
         "deploy shop: 2 steps on 1 clouds (2 create), 7.304 USD a month, unknown for 1 resources",
-        "create bucket", "sim-1", "7.30 USD", "depends on", "not sim/sim-2", "dearer: 3 USD a month more",
-        "instance type: small", "storage.create_bucket", "2 changes: 2 to create, 0 to delete",
+        "create bucket",
+        "sim-1",
+        "7.30 USD",
+        "depends on",
+        "not sim/sim-2",
+        "dearer: 3 USD a month more",
+        "instance type: small",
+        "storage.create_bucket",
+        "2 changes: 2 to create, 0 to delete",
     ] {
         assert!(table.contains(part), "{part} is missing in\n{table}");
     }
@@ -167,7 +253,10 @@ fn the_table_says_it_all() {
 #[test]
 fn json_reads_back() {
     let plan = shown();
-    assert_eq!(serde_json::from_str::<Plan>(&plan.to_json().unwrap()).unwrap(), plan);
+    assert_eq!(
+        serde_json::from_str::<Plan>(&plan.to_json().unwrap()).unwrap(),
+        plan
+    );
 }
 
 #[test]
@@ -185,7 +274,9 @@ fn graphs_are_what_their_languages_expect() {
 
 /// Reads the labels out of a DOT text as Graphviz' own grammar would: fails on anything that is not one statement a line.
 fn dot_labels(text: &str) -> Option<Vec<String>> {
-    let body = text.strip_prefix("digraph plan {\n    rankdir=TB;\n    node [shape=box];\n")?.strip_suffix("}\n")?;
+    let body = text
+        .strip_prefix("digraph plan {\n    rankdir=TB;\n    node [shape=box];\n")?
+        .strip_suffix("}\n")?;
     let mut labels = Vec::new();
     for line in body.lines() {
         let Some(rest) = line.split_once(" [label=\"").map(|(_, rest)| rest) else {
@@ -234,7 +325,9 @@ fn mermaid_labels(text: &str) -> Option<Vec<String>> {
 
 /// Control characters cannot be shown; all else is.
 fn visible(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    name.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 fn hostile() -> impl Strategy<Value = String> {
