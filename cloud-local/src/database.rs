@@ -22,9 +22,9 @@ mod files;
 mod guard;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod record;
 #[cfg(feature = "postgres")]
 mod secrets;
-mod record;
 mod sqlite;
 
 use std::sync::Arc;
@@ -46,8 +46,8 @@ use create::{complete, detached};
 use engines::{Engines, Origin};
 use guard::InRegion;
 use record::{
-    DatabaseBody, SnapshotBody, begun, free_port, major, new_server, not_running, snapshot_view,
-    status, view,
+    DatabaseBody, SnapshotBody, begun, free_port, major, new_server, not_running, replicas_of,
+    snapshot_view, status, view,
 };
 
 /// Stops the servers of a region that goes down, and whatever else runs for its databases. It is called after the region is
@@ -395,22 +395,11 @@ impl LocalDatabase {
     async fn prune(&self, primary: &ResourceId) {
         let pruned = async {
             let record = self.running(primary).await?;
-            let used = primary.clone();
-            let replicas = move |s: &Locked<'_>| {
-                let mut replicas = Vec::new();
-                for region in s.state().regions() {
-                    for native in s.state().natives(ResourceKind::Database, &region.name)? {
-                        let id =
-                            ResourceId::new(ResourceKind::Database, region.name.clone(), native)?;
-                        let replica = s.state().find::<DatabaseBody>(&id)?;
-                        if replica.is_some_and(|r| r.body.replica_of.as_ref() == Some(&used)) {
-                            replicas.push(id);
-                        }
-                    }
-                }
-                Ok(replicas)
-            };
-            let replicas = self.state.locked(replicas).await?;
+            let followed = primary.clone();
+            let replicas = self
+                .state
+                .locked(move |s| replicas_of(s, &followed))
+                .await?;
             let folder = self.state.data_dir(primary)?;
             self.engines.prune(&folder, &record.body, &replicas).await
         };

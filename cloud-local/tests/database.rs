@@ -70,7 +70,7 @@ async fn a_server_is_made_used_found_again_and_deleted() {
         .complete()
         .await
         .unwrap();
-    assert_eq!(listed.items(), [server.clone()]);
+    assert_eq!(listed.items(), std::slice::from_ref(&server));
     let info = databases.connection(&server.id).await.unwrap();
     assert!(info.url.expose_secret().starts_with("sqlite:///"));
     let direct = cloud_sql::connect(Engine::Sqlite, &info.url).await.unwrap();

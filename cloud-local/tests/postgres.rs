@@ -430,12 +430,20 @@ const DYING: &str = "MULTICLOUD_TEST_DYING";
 /// Not a test: what the process does that [`killed_during`] kills.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_process_that_dies() {
-    let Ok(given) = std::env::var(DYING) else { return };
+    let Ok(given) = std::env::var(DYING) else {
+        return;
+    };
     let (root, token) = given.split_once('|').unwrap();
     let config = cloud_local::LocalConfig::new(root, [region("eu-1"), region("us-1")]);
     let id = cloud_core::CloudId::new("laptop").unwrap();
-    let databases = LocalCloud::open(id, config).await.unwrap().database().unwrap();
-    let _ = databases.create_database(&spec("half"), &ClientToken::new(token).unwrap()).await;
+    let databases = LocalCloud::open(id, config)
+        .await
+        .unwrap()
+        .database()
+        .unwrap();
+    let _ = databases
+        .create_database(&spec("half"), &ClientToken::new(token).unwrap())
+        .await;
     // Ended too early or not: it has to be killed.
     std::future::pending::<()>().await;
 }
@@ -451,7 +459,13 @@ fn killed_during(servers: &Servers, token: &ClientToken, file: &str) {
         .unwrap();
     let data = servers.0.path().join("laptop/eu-1/data/database");
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    let there = || fs::read_dir(&data).into_iter().flatten().flatten().any(|dir| dir.path().join(file).exists());
+    let there = || {
+        fs::read_dir(&data)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|dir| dir.path().join(file).exists())
+    };
     while !there() {
         assert!(std::time::Instant::now() < deadline, "{file} never came");
         std::thread::sleep(Duration::from_millis(1));
@@ -532,7 +546,7 @@ async fn a_create_that_nobody_waits_for_runs_to_its_end() {
         .complete()
         .await
         .unwrap();
-    assert_eq!(all.items(), [server.clone()]);
+    assert_eq!(all.items(), std::slice::from_ref(&server));
     assert!(databases.delete_database(&server.id).await.unwrap());
 }
 
@@ -597,7 +611,9 @@ async fn a_create_that_fails_leaves_nothing() {
 /// Only root has to become somebody else, who may not get everywhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_folder_above_ours_is_named() {
-    let Some(servers) = Servers::new("a_closed_folder_above_ours_is_named") else { return };
+    let Some(servers) = Servers::new("a_closed_folder_above_ours_is_named") else {
+        return;
+    };
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -607,9 +623,29 @@ async fn a_closed_folder_above_ours_is_named() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(servers.0.path(), mode).unwrap();
     let databases = cloud.database().unwrap();
-    let error = databases.create_database(&spec("a"), &ClientToken::random()).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::PermissionDenied, Effect::None), "{error}");
+    let error = databases
+        .create_database(&spec("a"), &ClientToken::random())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::PermissionDenied, Effect::None),
+        "{error}"
+    );
     let closed = servers.0.path().display().to_string();
-    assert!(error.to_string().contains(&format!("may not pass through {closed}; chmod o+x {closed}")), "{error}");
-    assert!(databases.list_databases(&ListQuery::default()).complete().await.unwrap().items().is_empty());
+    assert!(
+        error.to_string().contains(&format!(
+            "may not pass through {closed}; chmod o+x {closed}"
+        )),
+        "{error}"
+    );
+    assert!(
+        databases
+            .list_databases(&ListQuery::default())
+            .complete()
+            .await
+            .unwrap()
+            .items()
+            .is_empty()
+    );
 }

@@ -283,9 +283,9 @@ impl Cluster {
 
     /// Copies a running server's cluster into this one's folder. With a slot, the copy is a stand-by that follows the server.
     pub(crate) async fn copy_from(&self, port: u16, slot: Option<&str>) -> Result<()> {
-        let mut command = self
-            .programs
-            .command("pg_basebackup", &self.folder, self.account.as_ref());
+        let mut command =
+            self.programs
+                .command("pg_basebackup", &self.folder, self.account.as_ref());
         command
             .env("PGPASSFILE", self.pgpass())
             .arg("-D")

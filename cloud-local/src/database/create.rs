@@ -12,7 +12,11 @@ use crate::{
 };
 
 /// Does what a create is about, in a task that runs to its end, and records that it is done; undoes it if it fails.
-pub(crate) async fn complete<T, F, Fut>(state: &Arc<State>, begun: Begun<T>, make: F) -> Result<Record<T>>
+pub(crate) async fn complete<T, F, Fut>(
+    state: &Arc<State>,
+    begun: Begun<T>,
+    make: F,
+) -> Result<Record<T>>
 where
     T: Serialize + DeserializeOwned + Send + 'static,
     F: FnOnce(Record<T>) -> Fut + Send + 'static,

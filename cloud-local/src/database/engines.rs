@@ -6,7 +6,6 @@ use cloud_core::{
     ConnectionInfo, DatabaseSpec, Engine, EngineCapabilities, Error, Result, SecretString,
 };
 
-use super::{files::tree_size, record::DatabaseBody, sqlite};
 #[cfg(feature = "postgres")]
 use super::{
     account::Account,
@@ -14,6 +13,7 @@ use super::{
     postgres,
     secrets::Secrets,
 };
+use super::{files::tree_size, record::DatabaseBody, sqlite};
 use crate::{config::LocalConfig, error::join_error};
 
 /// What a new server begins with.

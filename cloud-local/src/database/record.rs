@@ -62,17 +62,7 @@ pub(crate) fn begun(record: Record<DatabaseBody>) -> Begun<DatabaseBody> {
 
 /// A port that no other server of this cloud has, and that is free just now.
 pub(crate) fn free_port(s: &Locked<'_>) -> Result<u16> {
-    let mut taken = Vec::new();
-    for region in s.state().regions() {
-        for native in s.state().natives(ResourceKind::Database, &region.name)? {
-            let id = ResourceId::new(ResourceKind::Database, region.name.clone(), native)?;
-            taken.extend(
-                s.state()
-                    .find::<DatabaseBody>(&id)?
-                    .and_then(|r| r.body.port),
-            );
-        }
-    }
+    let taken: Vec<_> = all(s)?.into_iter().filter_map(|r| r.body.port).collect();
     // Held until one is found, so that none is offered twice.
     let mut held = Vec::new();
     loop {
@@ -83,6 +73,24 @@ pub(crate) fn free_port(s: &Locked<'_>) -> Result<u16> {
         }
         held.push(listener);
     }
+}
+
+/// The replicas of a server, those that are being made or deleted included.
+pub(crate) fn replicas_of(s: &Locked<'_>, primary: &ResourceId) -> Result<Vec<ResourceId>> {
+    let follows = |r: &Record<DatabaseBody>| r.body.replica_of.as_ref() == Some(primary);
+    Ok(all(s)?.into_iter().filter(follows).map(|r| r.id).collect())
+}
+
+/// Every server of the cloud, in regions that are down too.
+fn all(s: &Locked<'_>) -> Result<Vec<Record<DatabaseBody>>> {
+    let mut all = Vec::new();
+    for region in s.state().regions() {
+        for native in s.state().natives(ResourceKind::Database, &region.name)? {
+            let id = ResourceId::new(ResourceKind::Database, region.name.clone(), native)?;
+            all.extend(s.state().find(&id)?);
+        }
+    }
+    Ok(all)
 }
 
 pub(crate) fn major(version: &Option<String>) -> &str {

@@ -114,7 +114,11 @@ impl fmt::Display for Drift {
                         write!(f, " ({reason})")?;
                     }
                 }
-                DriftKind::Changed { field, wanted, found } => {
+                DriftKind::Changed {
+                    field,
+                    wanted,
+                    found,
+                } => {
                     let found = found.as_deref().unwrap_or("nothing");
                     write!(f, "{field} is {found}, was made as {wanted}")?;
                 }
@@ -153,7 +157,10 @@ impl Orchestrator {
             }
             if let Some(Some(plan)) = plans.get(&owned.plan) {
                 let changes = changes(plan, &owned, &live);
-                items.extend(changes.into_iter().map(|kind| DriftItem { owned: owned.clone(), kind }));
+                items.extend(changes.into_iter().map(|kind| DriftItem {
+                    owned: owned.clone(),
+                    kind,
+                }));
             }
         }
         Ok(Drift {
@@ -166,7 +173,9 @@ impl Orchestrator {
 fn why_unseen(error: Error) -> Result<DriftKind> {
     match error.kind() {
         // Of the cloud itself it says that it is not registered.
-        ErrorKind::NotFound if error.hint().is_some_and(|h| h.starts_with("register")) => Err(error),
+        ErrorKind::NotFound if error.hint().is_some_and(|h| h.starts_with("register")) => {
+            Err(error)
+        }
         ErrorKind::NotFound => Ok(DriftKind::Missing),
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::RateLimited => {
             Ok(DriftKind::Unreachable { error })

@@ -583,3 +583,57 @@ proptest! {
         prop_assert_eq!(applied(&end, after), Vec::new());
     }
 }
+#[test]
+fn zz_perf() {
+    for n in [10_000usize, 100_000] {
+        let mut workload = shop();
+        workload.components = (0..n)
+            .map(|i| {
+                let mut component = Component::new(format!("c{i}"), cloud_core::ResourceType::Compute);
+                if i > 1 { component.depends_on = vec![format!("c{}", i / 2)]; }
+                component
+            })
+            .collect();
+        let at = std::time::Instant::now();
+        let p = plan(&workload, &two_regions(), &options()).unwrap();
+        println!("{n}: plan {:?}", at.elapsed());
+        let at = std::time::Instant::now();
+        let text = workload.to_text(Format::Yaml).unwrap();
+        let w = Workload::from_text(&text, Format::Yaml).unwrap();
+        assert_eq!(w, workload);
+        println!("{n}: yaml of {} bytes {:?}", text.len(), at.elapsed());
+        for f in [Format::Json, Format::Toml] {
+            let text = workload.to_text(f).unwrap();
+            let at = std::time::Instant::now();
+            Workload::from_text(&text, f).unwrap();
+            println!("{n}: {f:?} of {} bytes {:?}", text.len(), at.elapsed());
+        }
+        let owned = applied(&p, Vec::new());
+        let at = std::time::Instant::now();
+        let again = plan(&workload, &two_regions(), &PlanOptions { owned: owned.clone(), ..options() }).unwrap();
+        println!("{n}: again {:?} {}", at.elapsed(), again.steps.len());
+        let at = std::time::Instant::now();
+        destroy(&PlanOptions { owned, ..options() }).unwrap();
+        println!("{n}: destroy {:?}", at.elapsed());
+        let at = std::time::Instant::now();
+        let l = p.to_mermaid().len() + p.to_dot().len();
+        println!("{n}: graphs {l} {:?}", at.elapsed());
+        if n == 10_000 {
+        let at = std::time::Instant::now();
+        let l = p.to_table().len();
+        println!("{n}: table {l} {:?}", at.elapsed());
+        }
+    }
+    let mut w = shop();
+    w.components[1].replicas = 1000;
+    w.components[2].replicas = 500;
+    w.components[3].replicas = 500;
+    w.components[3].spec["environment"] = json!({});
+    let at = std::time::Instant::now();
+    let p = plan(&w, &two_regions(), &options()).unwrap();
+    println!("replicas: {} steps {:?}", p.steps.len(), at.elapsed());
+    let quick = Workload::from_text(include_str!("../../../examples/quickstart/shop.yaml"), Format::Yaml).unwrap();
+    let mut o = two_regions();
+    for r in o.clouds[0].regions.as_mut().unwrap() { r.info.compliance = vec!["GDPR".into()]; }
+    println!("{}", plan(&quick, &o, &options()).unwrap().to_table());
+}

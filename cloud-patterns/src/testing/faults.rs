@@ -94,7 +94,8 @@ impl<F: Copy> Trigger<F> {
 
     fn pull(&self) -> Option<F> {
         let at = self.seen.fetch_add(1, Ordering::Relaxed);
-        self.strike.and_then(|(when, fault)| (when == at).then_some(fault))
+        self.strike
+            .and_then(|(when, fault)| (when == at).then_some(fault))
     }
 }
 
@@ -166,12 +167,15 @@ impl Interceptor for AroundCalls {
         let Some(strike) = self.0.calls.pull() else {
             return next.run().await;
         };
-        self.0.note(format_args!("{} {}", operation.name, operation.target));
+        self.0
+            .note(format_args!("{} {}", operation.name, operation.target));
         let lost = || fault(ErrorKind::Timeout, Effect::Unknown, Retry::Backoff);
         match strike {
-            CallFault::Refused => {
-                Err(fault(ErrorKind::PermissionDenied, Effect::None, Retry::Never))
-            }
+            CallFault::Refused => Err(fault(
+                ErrorKind::PermissionDenied,
+                Effect::None,
+                Retry::Never,
+            )),
             CallFault::FailedBefore => {
                 Err(fault(ErrorKind::Unavailable, Effect::None, Retry::Backoff))
             }
@@ -213,7 +217,12 @@ impl Store for AroundStore {
             return self.inner.append(fence, stream, records).await;
         };
         self.faults.note(format_args!("append to {stream}"));
-        let broken = || Error::new(ErrorKind::Unavailable, "the crash harness lets this write fail");
+        let broken = || {
+            Error::new(
+                ErrorKind::Unavailable,
+                "the crash harness lets this write fail",
+            )
+        };
         match strike {
             WriteFault::FailedBefore => Err(broken()),
             WriteFault::FailedAfter => {

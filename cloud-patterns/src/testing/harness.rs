@@ -3,9 +3,7 @@
 use std::{fmt, future::Future, sync::Arc};
 
 use async_trait::async_trait;
-use cloud_core::{
-    Cloud, DeleteOptions, Error, ErrorKind, Result, intercept::Stack,
-};
+use cloud_core::{Cloud, DeleteOptions, Error, ErrorKind, Result, intercept::Stack};
 
 use super::{
     audit::audit,
@@ -103,8 +101,7 @@ pub struct HarnessReport {
 impl HarnessReport {
     /// Whether nothing was wrong.
     pub fn is_clean(&self) -> bool {
-        self.findings.is_empty()
-            && self.orphans + self.duplicates + self.unresumable == 0
+        self.findings.is_empty() && self.orphans + self.duplicates + self.unresumable == 0
     }
 }
 
@@ -119,7 +116,9 @@ impl fmt::Display for HarnessReport {
             self.unresumable,
             self.findings.len()
         )?;
-        self.findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
+        self.findings
+            .iter()
+            .try_for_each(|finding| write!(f, "\n  {finding}"))
     }
 }
 
@@ -265,7 +264,9 @@ where
             if !removed.is_success() {
                 say(&format_args!("afterwards, removing it all: {removed}"));
             }
-            seen.words.iter().for_each(|words| say(&format_args!("after its removal: {words}")));
+            seen.words
+                .iter()
+                .for_each(|words| say(&format_args!("after its removal: {words}")));
             report.orphans += seen.orphans;
         }
         Ok(counts)
@@ -295,7 +296,9 @@ impl<'w> Stage<'w> {
         faults: &'w Arc<Faults>,
         options: &'w ExecutorOptions,
     ) -> Result<Self> {
-        let around = Stack::builder().guard(AroundCalls(Arc::clone(faults))).build();
+        let around = Stack::builder()
+            .guard(AroundCalls(Arc::clone(faults)))
+            .build();
         let faulty = world.clouds.iter().map(|c| around.wrap(Arc::clone(c)));
         Ok(Self {
             world,
@@ -384,7 +387,13 @@ impl<'w> Stage<'w> {
 fn failing_step(plan: &Plan) -> Result<Step> {
     let cloud = match plan.steps.first() {
         Some(step) => step.cloud.clone(),
-        None => return Err(Error::invalid("plan.steps", "is empty", "one step at least")),
+        None => {
+            return Err(Error::invalid(
+                "plan.steps",
+                "is empty",
+                "one step at least",
+            ));
+        }
     };
     Ok(Step {
         id: "always-fails".into(),
@@ -409,7 +418,10 @@ impl ActionHandler for AlwaysFails {
     }
 
     async fn apply(&self, _: &Call<'_>) -> Result<Applied> {
-        Err(Error::new(ErrorKind::InvalidInput, "the crash harness wants it all undone"))
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            "the crash harness wants it all undone",
+        ))
     }
 
     async fn undo(&self, _: &Call<'_>) -> Result<Vec<CatalogChange>> {

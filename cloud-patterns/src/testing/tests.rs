@@ -12,23 +12,28 @@ use crate::engine::{plan::Plan, saga::ExecutorOptions};
 /// Sixteen steps over two clouds: networks, a firewall, a peering, a bucket with an object, a database with a table and a snapshot, instances
 /// that refer to all of them, a function, a zone with a record.
 pub(crate) fn sixteen_steps(id: &str) -> Plan {
-    let step = |id: &str, cloud: &str, action: serde_json::Value, needs: &[&str]| {
-        json!({ "id": id, "component": id, "cloud": cloud, "action": action, "depends_on": needs })
-    };
-    let create = |kind: &str, spec: serde_json::Value| json!({ "do": "create", "kind": kind, "spec": spec });
+    let step = |id: &str, cloud: &str, action: serde_json::Value, needs: &[&str]| json!({ "id": id, "component": id, "cloud": cloud, "action": action, "depends_on": needs });
+    let create =
+        |kind: &str, spec: serde_json::Value| json!({ "do": "create", "kind": kind, "spec": spec });
     let call = |handler: &str, input: serde_json::Value| json!({ "do": "call", "handler": handler, "input": input });
     let instance = |name: &str| {
-        create("instance", json!({
-            "name": name, "region": "sim-1", "network": "${net.id}", "firewalls": ["${fw.id}"],
-            "environment": {
-                "DATABASE_URL": "${db.url}",
-                "ASSETS": "bucket ${bucket.name} of $${HOME}",
-            },
-            "tags": { "team": "shop" },
-        }))
+        create(
+            "instance",
+            json!({
+                "name": name, "region": "sim-1", "network": "${net.id}", "firewalls": ["${fw.id}"],
+                "environment": {
+                    "DATABASE_URL": "${db.url}",
+                    "ASSETS": "bucket ${bucket.name} of $${HOME}",
+                },
+                "tags": { "team": "shop" },
+            }),
+        )
     };
     let network = |name: &str, cidr: &str| {
-        create("network", json!({ "name": name, "region": "sim-1", "cidr": cidr }))
+        create(
+            "network",
+            json!({ "name": name, "region": "sim-1", "cidr": cidr }),
+        )
     };
     let plan = json!({
         "id": id, "deployment": "shop", "purpose": "deploy shop", "created_at": "2026-01-01T00:00:00Z",
@@ -86,14 +91,20 @@ pub(crate) async fn harness_report(
             plan: sixteen_steps("plan-1"),
         })
     };
-    CrashHarness::new(world, ExecutorOptions::default()).run().await
+    CrashHarness::new(world, ExecutorOptions::default())
+        .run()
+        .await
 }
 
 fn expect_clean(report: &HarnessReport) {
     assert!(report.is_clean(), "{report}");
     assert!(report.runs > 500, "{report}");
     // Nearly every fault strikes; only in a run that another fault cut short can one miss.
-    assert!(report.struck * 10 > report.runs * 9, "{} struck: {report}", report.struck);
+    assert!(
+        report.struck * 10 > report.runs * 9,
+        "{} struck: {report}",
+        report.struck
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,5 +164,8 @@ async fn a_cloud_that_lies_is_found_out() {
         cloud.capabilities(|can| can.idempotent_tokens = true)
     };
     let report = harness_report(liar).await.unwrap();
-    assert!(!report.is_clean() && report.orphans > 0 && report.duplicates > 0, "{report}");
+    assert!(
+        !report.is_clean() && report.orphans > 0 && report.duplicates > 0,
+        "{report}"
+    );
 }

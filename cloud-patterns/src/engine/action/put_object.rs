@@ -65,7 +65,11 @@ impl Input {
 fn read_file(file: &std::path::Path) -> Result<Bytes> {
     let field = format!("input.file {}", file.display());
     let unreadable = |e: std::io::Error| {
-        Error::invalid(&field, format_args!("is unreadable: {e}"), "a readable file")
+        Error::invalid(
+            &field,
+            format_args!("is unreadable: {e}"),
+            "a readable file",
+        )
     };
     let size = std::fs::metadata(file).map_err(unreadable)?.len();
     if size > LARGEST_FILE {

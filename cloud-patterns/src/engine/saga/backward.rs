@@ -67,7 +67,8 @@ impl Runner<'_> {
 
     async fn undo(&self, i: usize) -> (usize, Result<bool>) {
         let step = &self.plan.steps[i];
-        let span = tracing::info_span!("undo", plan = self.plan.id, step = step.id, cloud = %step.cloud);
+        let span =
+            tracing::info_span!("undo", plan = self.plan.id, step = step.id, cloud = %step.cloud);
         (i, self.recorded_undo(i).instrument(span).await)
     }
 
@@ -134,7 +135,12 @@ impl Runner<'_> {
                     Some(id) if cloud.capabilities().idempotent_tokens => vec![id],
                     known => {
                         let mut made = self.look_for_made(i, &**cloud, *kind, spec).await?;
-                        made.extend(known.into_iter().filter(|id| !made.contains(id)).collect::<Vec<_>>());
+                        made.extend(
+                            known
+                                .into_iter()
+                                .filter(|id| !made.contains(id))
+                                .collect::<Vec<_>>(),
+                        );
                         made
                     }
                 };

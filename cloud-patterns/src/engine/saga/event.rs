@@ -71,8 +71,12 @@ pub(super) enum PlanEvent<'a> {
         keep: bool,
     },
     /// Written before every attempt to undo.
-    UndoStarted { step: Cow<'a, str> },
-    Undone { step: Cow<'a, str> },
+    UndoStarted {
+        step: Cow<'a, str>,
+    },
+    Undone {
+        step: Cow<'a, str>,
+    },
     UndoFailed {
         step: Cow<'a, str>,
         /// What is left, if that is known.
@@ -86,7 +90,9 @@ pub(super) enum PlanEvent<'a> {
         cloud: CloudId,
         id: ResourceId,
     },
-    PlanFinished { result: Finish },
+    PlanFinished {
+        result: Finish,
+    },
 }
 
 /// A record in the stream `deployment:<name>`.
@@ -121,7 +127,12 @@ pub(super) fn parts(plan: &Plan) -> impl Iterator<Item = PlanEvent<'_>> {
             bytes += serde_json::to_vec(item).map_or(0, |json| json.len());
             bytes <= PART_BYTES
         };
-        items.iter().take_while(fits).count().max(1).min(items.len())
+        items
+            .iter()
+            .take_while(fits)
+            .count()
+            .max(1)
+            .min(items.len())
     }
     let (mut steps, mut choices) = (&plan.steps[..], &plan.choices[..]);
     std::iter::from_fn(move || {
@@ -270,7 +281,9 @@ impl PlanState {
     /// ```
     pub fn from_entries(entries: impl IntoIterator<Item = Entry>) -> Result<Option<Self>> {
         let mut fold = Fold::default();
-        entries.into_iter().try_for_each(|entry| fold.apply(entry))?;
+        entries
+            .into_iter()
+            .try_for_each(|entry| fold.apply(entry))?;
         Ok(fold.finish())
     }
 
@@ -311,7 +324,11 @@ impl Fold {
                 choice_count,
                 expires_at,
             } => {
-                if self.state.as_ref().is_some_and(|s| s.steps.len() == self.counts.0 && !s.steps.is_empty()) {
+                if self
+                    .state
+                    .as_ref()
+                    .is_some_and(|s| s.steps.len() == self.counts.0 && !s.steps.is_empty())
+                {
                     return Err(corrupt("saves the plan again".into()));
                 }
                 self.counts = (step_count, choice_count);

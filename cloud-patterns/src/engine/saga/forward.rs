@@ -180,7 +180,8 @@ impl Runner<'_> {
     /// One step with what is recorded and told of it.
     async fn step(&self, i: usize) -> (usize, Result<End>) {
         let step = &self.plan.steps[i];
-        let span = tracing::info_span!("step", plan = self.plan.id, step = step.id, cloud = %step.cloud);
+        let span =
+            tracing::info_span!("step", plan = self.plan.id, step = step.id, cloud = %step.cloud);
         (i, self.recorded(i).instrument(span).await)
     }
 

@@ -173,7 +173,10 @@ impl<'a> Journal<'a> {
             (std::mem::take(&mut queue.records), queue.last)
         };
         // Holds if this future is dropped during the append.
-        written.broken = Some(Error::new(ErrorKind::Cancelled, "a journal write was cut off"));
+        written.broken = Some(Error::new(
+            ErrorKind::Cancelled,
+            "a journal write was cut off",
+        ));
         match self.store.append(&self.fence, &self.stream, records).await {
             Ok(_) => {
                 *written = Written { last, broken: None };

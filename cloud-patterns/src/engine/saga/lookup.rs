@@ -9,10 +9,7 @@ use cloud_core::{
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    event::PlanEvent,
-    runner::Runner,
-};
+use super::{event::PlanEvent, runner::Runner};
 use crate::engine::{plan::Action, progress::ApplyEvent};
 
 impl Runner<'_> {
@@ -44,9 +41,8 @@ impl Runner<'_> {
         let sure_at = Instant::now() + window;
         loop {
             let listed = cloud.list_resources(&query).complete().await?;
-            let ours = |r: &Resource| {
-                r.status != ResourceStatus::Deleted && self.made_by(i, r).is_some()
-            };
+            let ours =
+                |r: &Resource| r.status != ResourceStatus::Deleted && self.made_by(i, r).is_some();
             let found: Vec<_> = listed.into_items().into_iter().filter(ours).collect();
             let left = sure_at.saturating_duration_since(Instant::now());
             if !found.is_empty() || left.is_zero() {
@@ -143,9 +139,14 @@ impl Runner<'_> {
                 id: resource.id.clone(),
             };
             self.write(&found, Vec::new()).await?;
-            let all = DeleteOptions { with_contents: true };
+            let all = DeleteOptions {
+                with_contents: true,
+            };
             let mut attempts = self.attempts(i, patience, &stop);
-            while let Err(error) = self.remove(cloud, &resource.id, &all, patience, &stop).await {
+            while let Err(error) = self
+                .remove(cloud, &resource.id, &all, patience, &stop)
+                .await
+            {
                 if !attempts.pause(&error).await {
                     tracing::warn!(cloud = %cloud.id(), id = %resource.id, %error, "a duplicate is left; orphans() will find it");
                     break;

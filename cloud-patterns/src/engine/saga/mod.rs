@@ -10,7 +10,6 @@
 
 mod attempts;
 mod backward;
-mod step;
 mod event;
 mod forward;
 mod graph;
@@ -21,6 +20,7 @@ mod outcome;
 mod resolve;
 mod runner;
 mod spec;
+mod step;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -179,11 +179,18 @@ impl Executor {
             let journal = Journal::new(&*self.store, tenure.fence(), stream);
             if state.finish.is_none() {
                 let result = Finish::Abandoned;
-                journal.write(&PlanEvent::PlanFinished { result }, Vec::new()).await?;
+                journal
+                    .write(&PlanEvent::PlanFinished { result }, Vec::new())
+                    .await?;
                 state.finish = Some(result);
             }
             self.close(&state.plan, Finish::Abandoned, tenure).await?;
-            Ok(outcome::of_finished(&state.plan, state.steps, state.roll_back, Finish::Abandoned))
+            Ok(outcome::of_finished(
+                &state.plan,
+                state.steps,
+                state.roll_back,
+                Finish::Abandoned,
+            ))
         })
         .await
     }
@@ -270,7 +277,10 @@ impl Executor {
             None => Ok(()),
             Some(other) => Err(Error::new(
                 ErrorKind::Conflict,
-                format!("plan '{other}' of deployment '{}' is unfinished", plan.deployment),
+                format!(
+                    "plan '{other}' of deployment '{}' is unfinished",
+                    plan.deployment
+                ),
             )
             .with_code("unfinished_plan")
             .with_hint("resume or abandon it first")),
@@ -330,7 +340,15 @@ impl Executor {
             purpose: plan.purpose.clone(),
         };
         self.note(plan, &started, tenure).await?;
-        let runner = Runner::new(self, plan, graph, journal, saved.expires_at, saved.steps, run);
+        let runner = Runner::new(
+            self,
+            plan,
+            graph,
+            journal,
+            saved.expires_at,
+            saved.steps,
+            run,
+        );
         let outcome = runner.go(roll_back).await?;
         if let Some(finish) = outcome.finish() {
             self.close(plan, finish, tenure).await?;

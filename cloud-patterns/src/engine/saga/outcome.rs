@@ -127,12 +127,11 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let because = |f: &mut fmt::Formatter<'_>, failed: &Option<String>, error: &Error| {
-            match failed {
+        let because =
+            |f: &mut fmt::Formatter<'_>, failed: &Option<String>, error: &Error| match failed {
                 Some(step) => write!(f, "step '{step}' failed ({error})"),
                 None => write!(f, "stopped ({error})"),
-            }
-        };
+            };
         let list = |f: &mut fmt::Formatter<'_>, left: &[Leftover]| {
             left.iter().try_for_each(|l| write!(f, "\n  {l}"))
         };
@@ -149,11 +148,7 @@ impl fmt::Display for Outcome {
                 because(f, failed, error)?;
                 match not_undone.as_slice() {
                     [] => f.write_str("; nothing is left"),
-                    steps => write!(
-                        f,
-                        "; all is undone but the deletions {}",
-                        steps.join(", ")
-                    ),
+                    steps => write!(f, "; all is undone but the deletions {}", steps.join(", ")),
                 }
             }
             Self::Kept {
@@ -174,7 +169,10 @@ impl fmt::Display for Outcome {
                 list(f, left)
             }
             Self::Paused { done, total } => {
-                write!(f, "paused after {done} of {total} steps; resume the plan to go on")
+                write!(
+                    f,
+                    "paused after {done} of {total} steps; resume the plan to go on"
+                )
             }
             Self::Abandoned { left } => {
                 write!(f, "abandoned; {} may be left:", left.len())?;
@@ -205,7 +203,10 @@ pub(super) fn of_finished(
     let (failed, error) = match roll_back {
         Some(r) => (r.step, r.error),
         // Only a journal that was tampered with says failed without saying why.
-        None => (None, Error::new(ErrorKind::Cancelled, "no reason is recorded")),
+        None => (
+            None,
+            Error::new(ErrorKind::Cancelled, "no reason is recorded"),
+        ),
     };
     match finish {
         Finish::Succeeded => Outcome::Succeeded {
@@ -219,8 +220,7 @@ pub(super) fn of_finished(
             error,
             not_undone: (plan.steps.iter().zip(&steps))
                 .filter(|(step, progress)| {
-                    progress.state.is_done()
-                        && matches!(step.action, Action::Delete { .. })
+                    progress.state.is_done() && matches!(step.action, Action::Delete { .. })
                 })
                 .map(|(step, _)| step.id.clone())
                 .collect(),
@@ -244,12 +244,7 @@ fn owned(plan: &Plan, steps: &[StepProgress]) -> Vec<OwnedResource> {
 }
 
 /// What a step owns; `None` for steps that make nothing.
-pub(super) fn own(
-    plan: &Plan,
-    i: usize,
-    generation: u32,
-    id: ResourceId,
-) -> Option<OwnedResource> {
+pub(super) fn own(plan: &Plan, i: usize, generation: u32, id: ResourceId) -> Option<OwnedResource> {
     let step = &plan.steps[i];
     match step.action {
         Action::Create { .. } | Action::Adopt { .. } => Some(OwnedResource {

@@ -23,11 +23,7 @@ use super::{
     options::{ExecutorOptions, OnFailure, Run},
     outcome::{self, Outcome},
 };
-use crate::engine::{
-    plan::Plan,
-    progress::ApplyEvent,
-    store::CatalogChange,
-};
+use crate::engine::{plan::Plan, progress::ApplyEvent, store::CatalogChange};
 
 /// Why a step ended without success.
 #[derive(Debug)]

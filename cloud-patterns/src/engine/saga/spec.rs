@@ -101,7 +101,9 @@ impl Spec {
             view.to_resource(cloud.id(), cloud.provider())
         }
         Ok(match self {
-            Self::Instance(s) => resource(cloud, &cloud.compute()?.create_instance(s, token).await?),
+            Self::Instance(s) => {
+                resource(cloud, &cloud.compute()?.create_instance(s, token).await?)
+            }
             Self::Bucket(s) => resource(cloud, &cloud.storage()?.create_bucket(s, token).await?),
             Self::Database(s) => {
                 resource(cloud, &cloud.database()?.create_database(s, token).await?)
@@ -110,9 +112,13 @@ impl Spec {
                 resource(cloud, &cloud.database()?.create_snapshot(s, token).await?)
             }
             Self::Network(s) => resource(cloud, &cloud.network()?.create_network(s, token).await?),
-            Self::Firewall(s) => resource(cloud, &cloud.network()?.create_firewall(s, token).await?),
+            Self::Firewall(s) => {
+                resource(cloud, &cloud.network()?.create_firewall(s, token).await?)
+            }
             Self::Peering(s) => resource(cloud, &cloud.network()?.create_peering(s, token).await?),
-            Self::Cluster(s) => resource(cloud, &cloud.kubernetes()?.create_cluster(s, token).await?),
+            Self::Cluster(s) => {
+                resource(cloud, &cloud.kubernetes()?.create_cluster(s, token).await?)
+            }
             Self::Function(s) => {
                 resource(cloud, &cloud.functions()?.create_function(s, token).await?)
             }
@@ -127,6 +133,10 @@ fn typed<T: DeserializeOwned>(kind: ResourceKind, spec: Value) -> Result<T> {
             "." => format!("spec of the {kind}"),
             path => format!("spec of the {kind}: {path}"),
         };
-        Error::invalid(&field, format_args!("is wrong: {}", e.inner()), "what its type documents")
+        Error::invalid(
+            &field,
+            format_args!("is wrong: {}", e.inner()),
+            "what its type documents",
+        )
     })
 }

@@ -104,7 +104,10 @@ impl Runner<'_> {
         };
         let mut attempts = self.attempts(i, self.options().patience, &self.halt);
         loop {
-            let error = match self.try_make(i, cloud, kind, &mut spec, &mut making).await? {
+            let error = match self
+                .try_make(i, cloud, kind, &mut spec, &mut making)
+                .await?
+            {
                 Ok(made) => return Ok(made),
                 Err(error) => error,
             };
@@ -193,7 +196,12 @@ impl Runner<'_> {
     }
 
     /// Waits until a resource is in service.
-    async fn ready(&self, cloud: &dyn Cloud, made: Resource, deadline: Instant) -> Result<Resource> {
+    async fn ready(
+        &self,
+        cloud: &dyn Cloud,
+        made: Resource,
+        deadline: Instant,
+    ) -> Result<Resource> {
         if made.status.is_ready() {
             return Ok(made);
         }
@@ -281,8 +289,9 @@ impl Runner<'_> {
         let handler = self.handlers().get(handler).map_err(without_effect)?;
         let cloud = self.cloud(&step.cloud).map_err(without_effect)?;
         let input = &self.fill(input).map_err(without_effect)?;
-        let (begun, mut before) =
-            self.at(i, |p| (matches!(p.state, StepState::Started), p.before.clone()));
+        let (begun, mut before) = self.at(i, |p| {
+            (matches!(p.state, StepState::Started), p.before.clone())
+        });
         if !begun {
             let look = Call {
                 cloud,

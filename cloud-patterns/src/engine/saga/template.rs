@@ -57,9 +57,9 @@ fn read(name: &str) -> Option<Reference<'_>> {
     let (step, output) = name.split_once('.')?;
     let word = |text: &str, dash: bool| {
         (1..=63).contains(&text.len())
-            && text.bytes().all(|b| {
-                matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_') || (dash && b == b'-')
-            })
+            && text
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_') || (dash && b == b'-'))
     };
     (word(step, true) && word(output, false)).then_some(Reference { step, output })
 }
@@ -89,9 +89,12 @@ pub(super) fn fill(
 ) -> Result<Value> {
     Ok(match value {
         Value::String(text) => Value::String(fill_text(text, look_up)?),
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|i| fill(i, look_up)).collect::<Result<_>>()?)
-        }
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|i| fill(i, look_up))
+                .collect::<Result<_>>()?,
+        ),
         Value::Object(fields) => {
             let fill = |(name, field): (&String, &Value)| Ok((name.clone(), fill(field, look_up)?));
             Value::Object(fields.iter().map(fill).collect::<Result<_>>()?)
@@ -138,7 +141,14 @@ mod tests {
         );
         assert_eq!(filled("echo $${HOME} $x").unwrap(), "echo ${HOME} $x");
         assert_eq!(filled("a$${b.c}${b.c}").unwrap(), "a${b.c}<b:c>");
-        for wrong in ["${HOME}", "${a.b", "${}", "${A.b}", "${a.b.c}", "${a/../b.c}"] {
+        for wrong in [
+            "${HOME}",
+            "${a.b",
+            "${}",
+            "${A.b}",
+            "${a.b.c}",
+            "${a/../b.c}",
+        ] {
             let error = filled(wrong).unwrap_err().to_string();
             assert!(error.contains("accepted: ${step.output}"), "{error}");
         }
