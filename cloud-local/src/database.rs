@@ -40,7 +40,7 @@ use crate::{
     config::LocalConfig,
     error::join_error,
     provider::NAMES,
-    state::{Begun, Locked, NewRecord, Record, State, fingerprint},
+    state::{Begun, NewRecord, Record, State, fingerprint},
 };
 use create::{complete, detached};
 use engines::{Engines, Origin};

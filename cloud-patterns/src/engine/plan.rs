@@ -196,18 +196,11 @@ impl Plan {
 /// One line: what for, how many steps on how many clouds, at what cost.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let radius = self.blast_radius(0);
-        let clouds: BTreeSet<_> = self.steps.iter().map(|step| &step.cloud).collect();
-        write!(
-            f,
-            "{}: {} steps",
-            self.purpose.escape_debug(),
-            self.steps.len()
-        )?;
+        let purpose = self.purpose.escape_debug();
         if self.steps.is_empty() {
-            return f.write_str(", nothing to do");
+            return write!(f, "{purpose}: nothing to do");
         }
-        write!(f, " on {} clouds (", clouds.len())?;
+        let radius = self.blast_radius(0);
         let counts = [
             (radius.creates, "create"),
             (radius.deletes, "delete"),
@@ -219,8 +212,18 @@ impl fmt::Display for Plan {
         let counts: Vec<_> = counts
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
-        write!(f, "{}), {}", counts.join(", "), self.monthly_cost())
+        let clouds: BTreeSet<_> = self.steps.iter().map(|step| &step.cloud).collect();
+        let (steps, clouds) = (
+            plural(self.steps.len(), "step"),
+            plural(clouds.len(), "cloud"),
+        );
+        let (counts, cost) = (counts.join(", "), self.monthly_cost());
+        write!(f, "{purpose}: {steps} on {clouds} ({counts}), {cost}")
     }
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Action {

@@ -515,7 +515,12 @@ proptest! {
                     };
                     match components[0].requirements.optimize_for {
                         Some(OptimizeFor::Cost) => prop_assert!(own(chosen) <= own(&alone)),
-                        Some(OptimizeFor::Latency) => {}
+                        Some(OptimizeFor::Latency) => {
+                            let ms = |choice: &Choice| choice.figures.iter().find_map(|(name, ms)| {
+                                name.starts_with("round trip").then(|| ms.trim_end_matches(" ms").parse::<f64>().unwrap())
+                            });
+                            prop_assert!(ms(chosen).unwrap() <= ms(&alone).unwrap());
+                        }
                         None => prop_assert!(own(chosen).is_some() >= own(&alone).is_some()),
                     }
                 }

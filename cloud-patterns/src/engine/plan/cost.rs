@@ -48,18 +48,19 @@ impl Plan {
 
 impl fmt::Display for MonthlyCost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known: Vec<_> = self.known.iter().map(Money::to_string).collect();
-        match (known.as_slice(), self.unknown) {
-            ([], 0) => f.write_str("0 a month"),
-            ([], unknown) => write!(f, "cost unknown for {unknown} resources"),
-            (known, 0) => write!(f, "{} a month", known.join(" + ")),
-            (known, unknown) => {
-                write!(
-                    f,
-                    "{} a month, unknown for {unknown} resources",
-                    known.join(" + ")
-                )
-            }
+        let known = self
+            .known
+            .iter()
+            .map(|m| format!("{:.2} {}", m.amount, m.currency));
+        let known: Vec<_> = known.collect();
+        match known.as_slice() {
+            [] => f.write_str("0 a month")?,
+            known => write!(f, "{} a month", known.join(" + "))?,
+        }
+        match self.unknown {
+            0 => Ok(()),
+            1 => f.write_str(" and 1 resource without a known price"),
+            unknown => write!(f, " and {unknown} resources without a known price"),
         }
     }
 }

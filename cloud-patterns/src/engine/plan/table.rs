@@ -1,6 +1,9 @@
 //! A plan as text tables: steps, choices, permissions, totals.
 
-use std::{collections::HashMap, fmt::Display};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Display,
+};
 
 use cloud_core::{Location, Money, Region};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
@@ -16,33 +19,41 @@ impl Plan {
     ///     println!("{}", plan.to_table());
     /// }
     /// ```
-    pub fn to_table(&self) -> String {
-        let mut parts = vec![
-            format!("Plan {}: {self}", safe(&self.id)),
-            self.steps_table(),
-        ];
+    pub fn to_table(&self, width: u16) -> String {
+        self.to_table_in(Table::new().width().unwrap_or(WIDTH))
+    }
+
+    /// [`to_table`](Self::to_table), so many characters wide.
+    pub fn to_table_in(&self, width: u16) -> String {
+        let mut parts = vec![format!("Plan {}: {self}", safe(&self.id))];
+        if !self.steps.is_empty() {
+            parts.push(self.steps_table(width));
+        }
         if !self.choices.is_empty() {
-            parts.push(self.choices_table());
+            parts.push(self.choices_table(width));
         }
         if !self.steps.is_empty() {
-            parts.push(self.permissions_table());
+            parts.push(self.permissions_table(width));
+            parts.push(self.totals());
         }
-        parts.push(self.totals());
         parts.join("\n\n") + "\n"
     }
 
-    fn steps_table(&self) -> String {
+    fn steps_table(&self, width: u16) -> String {
         let places: HashMap<&str, &Location> = (self.choices.iter())
             .filter_map(|choice| Some((choice.component.as_str(), choice.places.first()?)))
             .collect();
-        let mut table = table(&[
-            "step",
-            "cloud",
-            "region",
-            "action",
-            "depends on",
-            "cost/month",
-        ]);
+        let mut table = table(
+            width,
+            &[
+                "step",
+                "cloud",
+                "region",
+                "action",
+                "depends on",
+                "cost/month",
+            ],
+        );
         for step in &self.steps {
             let region = region(step).or_else(|| {
                 let place = places.get(step.component.as_str())?;
@@ -65,8 +76,8 @@ impl Plan {
         table.to_string()
     }
 
-    fn choices_table(&self) -> String {
-        let mut table = table(&["component", "place", "why", "cost/month"]);
+    fn choices_table(&self, width: u16) -> String {
+        let mut table = table(width, &["component", "place", "why", "cost/month"]);
         for choice in &self.choices {
             let mut places: Vec<_> = choice.places.iter().map(Location::to_string).collect();
             places.dedup();
@@ -85,11 +96,18 @@ impl Plan {
         table.to_string()
     }
 
-    fn permissions_table(&self) -> String {
-        let mut table = table(&["cloud", "permissions needed"]);
+    /// One row for each service of a cloud.
+    fn permissions_table(&self, width: u16) -> String {
+        let mut table = table(width, &["cloud", "permissions needed", ""]);
         for (cloud, calls) in self.permissions() {
-            let calls: Vec<_> = calls.into_iter().collect();
-            table.add_row([cloud.to_string(), calls.join(", ")]);
+            let mut services: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for call in &calls {
+                let (service, method) = call.split_once(['.', ':']).unwrap_or((call, ""));
+                services.entry(service).or_default().push(method);
+            }
+            for (service, methods) in services {
+                table.add_row([cloud.to_string(), safe(service), safe(methods.join(", "))]);
+            }
         }
         table.to_string()
     }
@@ -108,11 +126,15 @@ impl Plan {
     }
 }
 
-fn table(header: &[&str]) -> Table {
+/// How wide a table is where no terminal says how wide it is.
+const WIDTH: u16 = 160;
+
+fn table(width: u16, header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(UTF8_BORDERS_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width)
         .set_header(header.to_vec());
     table
 }
@@ -128,7 +150,7 @@ fn region(step: &Step) -> Option<String> {
 }
 
 fn money(money: &Money) -> String {
-    format!("{} {}", money.amount.round_dp(2), money.currency)
+    format!("{:.2} {}", money.amount, money.currency)
 }
 
 /// Without line breaks and other control characters, which would break a row or a terminal.
