@@ -57,7 +57,7 @@ use crate::{
 /// let all = BlastRadiusLimit::default().for_destroy();
 /// assert!(orchestrator.apply_within(&removal, &all, &Run::default()).await?.is_success());
 /// assert!(orchestrator.orphans().await?.found.is_empty());
-/// # cloud_core::Result::Ok(()) }).unwrap();
+/// # Ok::<(), cloud_core::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone, Debug)]
 pub struct Orchestrator {

@@ -39,6 +39,9 @@ pub(crate) const ADMIN: &str = "multicloud_admin";
 /// Whom replicas and copies connect as.
 pub(crate) const REPLICATION: &str = "multicloud_replication";
 
+/// The passwords' file.
+pub(crate) const SECRETS: &str = "secrets.json";
+
 /// How long a server may take to start, and to recover what a crash left.
 const START: Duration = Duration::from_secs(120);
 /// How long any other program may take.
@@ -178,7 +181,7 @@ pub(crate) fn data(folder: &Path) -> PathBuf {
 
 impl Cluster {
     pub(crate) fn secrets_file(&self) -> PathBuf {
-        self.folder.join("secrets.json")
+        self.folder.join(SECRETS)
     }
 
     pub(crate) fn pgpass(&self) -> PathBuf {
@@ -360,6 +363,14 @@ pub(crate) fn is_running(folder: &Path) -> Result<bool> {
 
 /// Stops a cluster at once, as a power cut would, and returns when none of its processes is left. Blocks. Nothing if it does not run.
 pub(crate) fn stop(folder: &Path) -> Result<()> {
+    let secrets = folder.join(SECRETS);
+    // Written before anything is started: without it there is nothing to look for among all processes.
+    if !secrets
+        .try_exists()
+        .map_err(io_error("look for", &secrets))?
+    {
+        return Ok(());
+    }
     let began = Instant::now();
     if let Some(server) = server(folder)? {
         signal(server, folder, Signal::QUIT)?;

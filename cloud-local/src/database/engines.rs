@@ -18,6 +18,7 @@ use crate::{config::LocalConfig, error::join_error};
 
 /// What a new server begins with.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
 pub(crate) enum Origin {
     /// Nothing; the owner's password, where one is given.
     Empty(Option<SecretString>),
@@ -83,12 +84,10 @@ impl Engines {
             replicas,
             encryption: false,
         };
-        let mut engines = vec![offer(Engine::Sqlite, false)];
+        let engines = [offer(Engine::Sqlite, false)].into_iter();
         #[cfg(feature = "postgres")]
-        if self.programs.is_some() {
-            engines.push(offer(Engine::Postgres, true));
-        }
-        engines
+        let engines = engines.chain(self.programs.iter().map(|_| offer(Engine::Postgres, true)));
+        engines.collect()
     }
 
     #[cfg(feature = "postgres")]

@@ -9,7 +9,7 @@ use cloud_core::{
 use url::Url;
 
 use super::{
-    cluster::{ADMIN, Cluster, REPLICATION, data},
+    cluster::{ADMIN, Cluster, REPLICATION, SECRETS, data},
     files::copy_tree,
     secrets::Secrets,
 };
@@ -79,7 +79,7 @@ async fn prepare(cluster: &Cluster, secrets: &Secrets) -> Result<()> {
 
 /// Copies a running server into a snapshot's folder.
 pub(crate) async fn snapshot(source: &Path, port: u16, to: &Cluster) -> Result<()> {
-    let secrets = Secrets::read(&source.join("secrets.json"))?;
+    let secrets = Secrets::read(&source.join(SECRETS))?;
     prepare(to, &secrets).await?;
     to.copy_from(port, None).await
 }
@@ -92,7 +92,7 @@ pub(crate) async fn restore(
     user: &str,
     password: Option<SecretString>,
 ) -> Result<()> {
-    let mut secrets = Secrets::read(&snapshot.join("secrets.json"))?;
+    let mut secrets = Secrets::read(&snapshot.join(SECRETS))?;
     let changed = password.is_some();
     if let Some(password) = password {
         secrets.owner = password;
@@ -123,7 +123,7 @@ pub(crate) async fn replicate(
     port: u16,
     replica: &ResourceId,
 ) -> Result<()> {
-    let secrets = Secrets::read(&source.join("secrets.json"))?;
+    let secrets = Secrets::read(&source.join(SECRETS))?;
     prepare(cluster, &secrets).await?;
     let admin = admin(source_port, &secrets).await?;
     let slot = slot(replica);
@@ -139,7 +139,7 @@ fn slot(replica: &ResourceId) -> String {
 
 /// Makes a running stand-by a primary. Nothing if it is one.
 pub(crate) async fn promote(folder: &Path, port: u16) -> Result<()> {
-    let admin = admin(port, &Secrets::read(&folder.join("secrets.json"))?).await?;
+    let admin = admin(port, &Secrets::read(&folder.join(SECRETS))?).await?;
     let promoted = admin
         .query(
             "SELECT NOT pg_is_in_recovery() OR pg_promote(true, 120) AS done",
@@ -157,7 +157,7 @@ pub(crate) async fn promote(folder: &Path, port: u16) -> Result<()> {
 
 /// Removes the slots of replicas that are gone: a slot keeps everything that its replica has not read.
 pub(crate) async fn prune(folder: &Path, port: u16, replicas: &[ResourceId]) -> Result<()> {
-    let admin = admin(port, &Secrets::read(&folder.join("secrets.json"))?).await?;
+    let admin = admin(port, &Secrets::read(&folder.join(SECRETS))?).await?;
     let kept: Vec<_> = replicas.iter().map(slot).collect();
     drop_slots(&*admin, |name| !kept.iter().any(|kept| kept == name)).await
 }
@@ -181,7 +181,7 @@ async fn drop_slots(admin: &dyn Sql, which: impl Fn(&str) -> bool) -> Result<()>
 
 /// By how many seconds a replica is behind; `None` for a primary. One that has read all there is, is not behind, however old that is.
 pub(crate) async fn lag(folder: &Path, port: u16) -> Result<Option<f64>> {
-    let admin = admin(port, &Secrets::read(&folder.join("secrets.json"))?).await?;
+    let admin = admin(port, &Secrets::read(&folder.join(SECRETS))?).await?;
     let lag = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN NULL \
                WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
                ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) END::float8 AS lag";
@@ -203,7 +203,7 @@ pub(crate) fn connection(
     database: &str,
     user: &str,
 ) -> Result<ConnectionInfo> {
-    let secrets = Secrets::read(&folder.join("secrets.json"))?;
+    let secrets = Secrets::read(&folder.join(SECRETS))?;
     Ok(ConnectionInfo {
         engine: Engine::Postgres,
         host: "127.0.0.1".into(),

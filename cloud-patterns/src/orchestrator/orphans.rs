@@ -12,7 +12,7 @@ use super::Orchestrator;
 use crate::{
     engine::{
         plan::Plan,
-        saga::{Executor, PlanState},
+        saga::PlanState,
         store::{OwnedResource, StoreExt},
     },
     planner::{self, PlanOptions},
@@ -124,7 +124,7 @@ impl Orchestrator {
         let mut claims = HashSet::new();
         for (deployment, owners) in steps {
             for plan in executor.unfinished(deployment).await? {
-                if let Some(state) = Executor::state(&executor, &plan).await? {
+                if let Some(state) = executor.state(&plan).await? {
                     claim(&state, &owners, &mut claims);
                 }
             }

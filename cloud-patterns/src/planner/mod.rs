@@ -9,6 +9,8 @@
 //! The planner enforces no limit: show the plan, then ask [`BlastRadiusLimit::check`](crate::engine::plan::BlastRadiusLimit::check).
 
 mod build;
+#[cfg(test)]
+mod carried_out;
 mod difference;
 mod removal;
 #[cfg(test)]
@@ -113,7 +115,7 @@ impl PlanOptions {
 /// let workload = Workload::from_text("{name: shop, components: [{name: assets, type: storage}]}", Format::Yaml)?;
 /// let plan = plan(&workload, &observe(&clouds).await, &PlanOptions::new("shop"))?;
 /// assert_eq!(plan.steps[0].id, "assets");
-/// # cloud_core::Result::Ok(()) }).unwrap();
+/// # Ok::<_, cloud_core::Error>(()) }).unwrap();
 /// ```
 ///
 /// # Errors

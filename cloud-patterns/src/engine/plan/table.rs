@@ -19,7 +19,7 @@ impl Plan {
     ///     println!("{}", plan.to_table());
     /// }
     /// ```
-    pub fn to_table(&self, width: u16) -> String {
+    pub fn to_table(&self) -> String {
         self.to_table_in(Table::new().width().unwrap_or(WIDTH))
     }
 

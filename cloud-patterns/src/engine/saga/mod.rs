@@ -25,7 +25,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use cloud_core::{Effect, Error, ErrorKind, PageRequest, Result};
 use futures::TryStreamExt;
@@ -413,13 +413,4 @@ fn never_begun(plan: &str) -> Error {
         format!("the journal knows no plan '{}'", shown.escape_debug()),
     )
     .with_effect(Effect::None)
-}
-
-/// That the futures of the executor may be spawned is part of its contract.
-#[allow(dead_code)]
-fn futures_are_send(executor: &Executor, plan: &Plan, run: &Run) {
-    fn is_send(_: impl Future + Send) {}
-    is_send(executor.apply(plan, run));
-    is_send(executor.resume("", run));
-    is_send(executor.abandon(""));
 }

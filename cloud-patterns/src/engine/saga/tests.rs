@@ -451,3 +451,12 @@ proptest! {
         runtime.block_on(random_run(seed, needs, crashes, idempotent));
     }
 }
+
+/// That the futures of the executor may be spawned is part of its contract.
+#[allow(dead_code)]
+fn futures_are_send(executor: &Executor, plan: &Plan, run: &Run) {
+    fn is_send(_: impl std::future::Future + Send) {}
+    is_send(executor.apply(plan, run));
+    is_send(executor.resume("", run));
+    is_send(executor.abandon(""));
+}

@@ -1,0 +1,53 @@
+//! The crash harness on the quickstart's plan: every call and every write of the journal, forwards and backwards, failed before and after its
+//! effect, lost, crashed at and repeated, on simulated clouds and on local ones; then an orchestrator process killed 200 times.
+//!
+//! `cargo bench --bench crash`. Aim: orphans 0, duplicates 0, runs that could not be resumed 0.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "support/kill.rs"]
+mod kill;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{path::PathBuf, time::Instant};
+
+use cloud_patterns::testing::{CrashHarness, HarnessReport};
+
+fn show(name: &str, report: &HarnessReport, since: Instant) {
+    println!("{name:<44} {report} ({:.0} s, the fault struck {})", since.elapsed().as_secs_f64(), report.struck);
+    assert!(report.is_clean());
+}
+
+fn main() {
+    if let Some(folder) = kill::asked_to_orchestrate() {
+        return kill::orchestrate(&folder);
+    }
+    for honours_tokens in [true, false] {
+        let start = Instant::now();
+        let virtual_time =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let world = |case: usize| support::sim_world(case as u64, honours_tokens);
+        let report = virtual_time.block_on(CrashHarness::new(world, support::options()).run()).unwrap();
+        let name = if honours_tokens { "SimCloud" } else { "SimCloud that ignores client tokens" };
+        show(name, &report, start);
+    }
+
+    let start = Instant::now();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let world = |case: usize| {
+        let folder: PathBuf = folder.path().join(case.to_string());
+        async move {
+            std::fs::create_dir(&folder)?;
+            support::local_world(&folder).await
+        }
+    };
+    let report = runtime.block_on(CrashHarness::new(world, support::options()).run()).unwrap();
+    show("LocalCloud", &report, start);
+
+    let start = Instant::now();
+    let seed = std::env::var("SEED").map_or(1, |seed| seed.parse().unwrap());
+    let killed = runtime.block_on(kill::rounds(seed, 200));
+    println!("{killed} ({:.0} s)", start.elapsed().as_secs_f64());
+    assert!(killed.is_clean());
+}
