@@ -14,7 +14,11 @@ use std::{path::PathBuf, time::Instant};
 use cloud_patterns::testing::{CrashHarness, HarnessReport};
 
 fn show(name: &str, report: &HarnessReport, since: Instant) {
-    println!("{name:<44} {report} ({:.0} s, the fault struck {})", since.elapsed().as_secs_f64(), report.struck);
+    println!(
+        "{name:<44} {report} ({:.0} s, the fault struck {})",
+        since.elapsed().as_secs_f64(),
+        report.struck
+    );
     assert!(report.is_clean());
 }
 
@@ -24,11 +28,20 @@ fn main() {
     }
     for honours_tokens in [true, false] {
         let start = Instant::now();
-        let virtual_time =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let virtual_time = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
         let world = |case: usize| support::sim_world(case as u64, honours_tokens);
-        let report = virtual_time.block_on(CrashHarness::new(world, support::options()).run()).unwrap();
-        let name = if honours_tokens { "SimCloud" } else { "SimCloud that ignores client tokens" };
+        let report = virtual_time
+            .block_on(CrashHarness::new(world, support::options()).run())
+            .unwrap();
+        let name = if honours_tokens {
+            "SimCloud"
+        } else {
+            "SimCloud that ignores client tokens"
+        };
         show(name, &report, start);
     }
 
@@ -42,7 +55,9 @@ fn main() {
             support::local_world(&folder).await
         }
     };
-    let report = runtime.block_on(CrashHarness::new(world, support::options()).run()).unwrap();
+    let report = runtime
+        .block_on(CrashHarness::new(world, support::options()).run())
+        .unwrap();
     show("LocalCloud", &report, start);
 
     let start = Instant::now();

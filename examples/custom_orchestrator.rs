@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use cloud_testkit::sim::SimCloud;
 use multicloud::{
     core::{
         BucketSpec, Clock, Cloud, Clouds, Error, ErrorKind, Location, ResourceKind, Result,
@@ -18,13 +19,15 @@ use multicloud::{
         store::{CatalogChange, SqliteStore, Store, StoreExt},
     },
 };
-use cloud_testkit::sim::SimCloud;
 use serde_json::json;
 
 const DEPLOYMENT: &str = "status-pages";
 
 /// Observe: the regions that there are, and those that have their page.
-async fn observe(clouds: &Clouds, store: &dyn Store) -> Result<(BTreeSet<Location>, BTreeSet<Location>)> {
+async fn observe(
+    clouds: &Clouds,
+    store: &dyn Store,
+) -> Result<(BTreeSet<Location>, BTreeSet<Location>)> {
     let mut wanted = BTreeSet::new();
     for cloud in clouds.iter() {
         let regions = cloud.regions().await?.into_iter().filter(|r| r.available);
@@ -121,7 +124,8 @@ async fn turn(clouds: &Clouds, store: &Arc<SqliteStore>, id: &str) -> Result<()>
 #[tokio::main]
 async fn main() -> Result<()> {
     let store = Arc::new(SqliteStore::in_memory(Arc::new(SystemClock)).await?);
-    let two: [Arc<dyn Cloud>; 2] = [Arc::new(SimCloud::new("east", 1)), Arc::new(SimCloud::new("west", 2))];
+    let two: [Arc<dyn Cloud>; 2] =
+        [Arc::new(SimCloud::new("east", 1)), Arc::new(SimCloud::new("west", 2))];
     let mut clouds = Clouds::new(two)?;
 
     turn(&clouds, &store, "first").await?;
@@ -144,7 +148,8 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_planned() {
-        let place = |region| Location::new(CloudId::new("a").unwrap(), Region::new(region).unwrap());
+        let place =
+            |region| Location::new(CloudId::new("a").unwrap(), Region::new(region).unwrap());
         let wanted = BTreeSet::from([place("eu"), place("us")]);
         let plan = decide(&wanted, &BTreeSet::from([place("eu")]), "p").unwrap();
         plan.validate().unwrap();

@@ -14,9 +14,7 @@ use cloud_patterns::{
     engine::{plan::BlastRadiusLimit, saga::Run, store::SqliteStore},
     orchestrator::Orchestrator,
 };
-use multicloud::core::{
-    Clouds, CloudExt, DeleteOptions, Ownership, ResourceQuery, SystemClock,
-};
+use multicloud::core::{CloudExt, Clouds, DeleteOptions, Ownership, ResourceQuery, SystemClock};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::support;
@@ -33,7 +31,9 @@ pub fn asked_to_orchestrate() -> Option<PathBuf> {
 
 async fn orchestrator(folder: &Path) -> (Orchestrator, Clouds) {
     let clouds = support::local_clouds(folder).await.unwrap();
-    let store = SqliteStore::open(folder.join("state.db"), Arc::new(SystemClock)).await.unwrap();
+    let store = SqliteStore::open(folder.join("state.db"), Arc::new(SystemClock))
+        .await
+        .unwrap();
     let mut orchestrator = Orchestrator::new(Arc::new(store)).with_options(support::options());
     for cloud in clouds.iter() {
         orchestrator.register_provider(cloud.clone()).unwrap();
@@ -47,14 +47,27 @@ pub fn orchestrate(folder: &Path) {
     runtime.block_on(async {
         let (orchestrator, clouds) = orchestrator(folder).await;
         let run = Run::default();
-        for plan in orchestrator.executor().unfinished(DEPLOYMENT).await.unwrap() {
+        for plan in orchestrator
+            .executor()
+            .unfinished(DEPLOYMENT)
+            .await
+            .unwrap()
+        {
             let outcome = orchestrator.resume(&plan, &run).await.unwrap();
             assert!(outcome.is_success(), "{outcome}");
         }
         let owned = orchestrator.owned(DEPLOYMENT).await.unwrap();
         let plan = match std::env::var_os(DESTROY) {
             Some(_) if owned.is_empty() => return,
-            Some(_) => orchestrator.destroy(DEPLOYMENT, &DeleteOptions { with_contents: true }).await.unwrap(),
+            Some(_) => orchestrator
+                .destroy(
+                    DEPLOYMENT,
+                    &DeleteOptions {
+                        with_contents: true,
+                    },
+                )
+                .await
+                .unwrap(),
             None if !owned.is_empty() => return,
             None => support::plan(&clouds, "quickstart").await.unwrap(),
         };
@@ -95,7 +108,10 @@ impl fmt::Display for Killed {
 pub async fn rounds(seed: u64, kills: usize) -> Killed {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
-    let mut killed = Killed { seed, ..Killed::default() };
+    let mut killed = Killed {
+        seed,
+        ..Killed::default()
+    };
     // How long an undisturbed run takes here; kills are spread over that.
     let (mut deploys, mut destroys) = (Duration::from_millis(800), Duration::from_millis(800));
     while killed.kills < kills {
@@ -110,7 +126,11 @@ pub async fn rounds(seed: u64, kills: usize) -> Killed {
                 let kill = attempt < 4 && killed.kills < kills;
                 let wait = typical.mul_f64(random.random_range(0.0..1.1));
                 let mut child = start_child(&folder, destroy);
-                let status = if kill { wait_for(&mut child, wait) } else { Some(child.wait().unwrap()) };
+                let status = if kill {
+                    wait_for(&mut child, wait)
+                } else {
+                    Some(child.wait().unwrap())
+                };
                 match status {
                     Some(status) if status.success() => {
                         finished = true;
@@ -140,7 +160,10 @@ fn start_child(folder: &Path, destroy: bool) -> std::process::Child {
     let mut child = Command::new(std::env::current_exe().unwrap());
     // The arguments are for when this is the binary of a test.
     child.args(["--exact", "the_process_that_is_killed", "--nocapture"]);
-    child.env(FOLDER, folder).stdin(Stdio::null()).stdout(Stdio::null());
+    child
+        .env(FOLDER, folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     if destroy {
         child.env(DESTROY, "1");
     }
@@ -168,7 +191,11 @@ async fn look_around(folder: &Path, destroyed: bool, killed: &mut Killed) {
     let owned = orchestrator.owned(DEPLOYMENT).await.unwrap().len();
     let mut by_step: BTreeMap<String, usize> = BTreeMap::new();
     for cloud in clouds.iter() {
-        let all = cloud.list_resources(&ResourceQuery::default()).complete().await.unwrap();
+        let all = cloud
+            .list_resources(&ResourceQuery::default())
+            .complete()
+            .await
+            .unwrap();
         for resource in all.items() {
             let owner = Ownership::read(&resource.tags).unwrap();
             *by_step.entry(owner.step).or_default() += 1;

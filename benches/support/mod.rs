@@ -4,11 +4,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use cloud_patterns::{
-    engine::{
-        plan::Plan,
-        saga::ExecutorOptions,
-        store::SqliteStore,
-    },
+    engine::{plan::Plan, saga::ExecutorOptions, store::SqliteStore},
     place::observe,
     planner::{self, PlanOptions},
     testing::World,
@@ -35,7 +31,10 @@ pub async fn plan(clouds: &Clouds, id: &str) -> Result<Plan> {
     let mut options = PlanOptions::new(&workload.name);
     options.id = id.to_owned();
     let plan = planner::plan(&workload, &observe(clouds).await, &options)?;
-    assert!(plan.steps.len() >= 12, "the figure is for a plan of at least 12 steps");
+    assert!(
+        plan.steps.len() >= 12,
+        "the figure is for a plan of at least 12 steps"
+    );
     Ok(plan)
 }
 
@@ -64,7 +63,10 @@ pub async fn local_world(folder: &Path) -> Result<World> {
 pub async fn sim_world(seed: u64, honours_tokens: bool) -> Result<World> {
     let places = [
         ("blue", vec![("eu-central", "DE", true)]),
-        ("green", vec![("eu-west", "IE", true), ("us-east", "US", false)]),
+        (
+            "green",
+            vec![("eu-west", "IE", true), ("us-east", "US", false)],
+        ),
         ("red", vec![("us-west", "US", false)]),
     ];
     let mut all: Vec<Arc<dyn Cloud>> = Vec::new();

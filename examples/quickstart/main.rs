@@ -60,34 +60,47 @@ async fn main() -> Result<()> {
     heading("It is alive");
     let shop = Shop::of(&orchestrator, &workload.name).await?;
     shop.visit().await?;
+    if let Some((cloud, region)) = shop.local_place_of("web") {
+        lose_a_region(&orchestrator, &workload, &cloud, &region).await?;
+    }
 
+    heading("Everything is destroyed");
+    let web = Shop::of(&orchestrator, &workload.name).await?.visit().await?;
+    let contents = DeleteOptions { with_contents: true };
+    let destroy = orchestrator.destroy(&workload.name, &contents).await?;
+    // A whole deployment is beyond the default limit; this is the word more that it takes.
+    carry_out(&orchestrator, &destroy, &BlastRadiusLimit::default().for_destroy()).await?;
+    nothing_is_left(&orchestrator, &workload.name, &web, &folder.path().join("data")).await
+}
+
+/// A region goes down, what was in it is moved, and what is found in it once it is back is removed.
+async fn lose_a_region(
+    orchestrator: &Orchestrator,
+    workload: &Workload,
+    cloud: &LocalCloud,
+    region: &Region,
+) -> Result<()> {
     heading("A region goes down");
-    let (local, region) = shop.place_of("web")?;
-    local.take_down(&region).await?;
-    println!("{}/{region} does not answer any more, and its processes are dead.\n", local.id());
+    cloud.take_down(region).await?;
+    println!("{}/{region} does not answer any more, and its processes are dead.\n", cloud.id());
     let drift = orchestrator.drift(&workload.name).await?;
     println!("{drift}");
 
     heading("What was lost is moved");
-    let repair = orchestrator.repair(&workload, &drift).await?;
+    let repair = orchestrator.repair(workload, &drift).await?;
     println!("{}", repair.to_table());
-    carry_out(&orchestrator, &repair, &BlastRadiusLimit::default()).await?;
-    Shop::of(&orchestrator, &workload.name).await?.visit().await?;
+    carry_out(orchestrator, &repair, &workload.limits).await?;
+    Shop::of(orchestrator, &workload.name).await?.visit().await?;
 
     heading("The region is back, with what was left behind in it");
-    local.bring_up(&region).await?;
-    let all = DeleteOptions { with_contents: true };
+    cloud.bring_up(region).await?;
     let orphans = orchestrator.orphans().await?;
     for orphan in &orphans.found {
         println!("  orphan {} in {}", orphan.resource.id, orphan.cloud);
     }
-    let removal = orchestrator.remove_orphans(&orphans, &all)?;
-    carry_out(&orchestrator, &removal, &BlastRadiusLimit::default().for_destroy()).await?;
-
-    heading("Everything is destroyed");
-    let destroy = orchestrator.destroy(&workload.name, &all).await?;
-    carry_out(&orchestrator, &destroy, &BlastRadiusLimit::default().for_destroy()).await?;
-    nothing_is_left(&orchestrator, &workload.name).await
+    let contents = DeleteOptions { with_contents: true };
+    let removal = orchestrator.remove_orphans(&orphans, &contents)?;
+    carry_out(orchestrator, &removal, &BlastRadiusLimit::default().for_destroy()).await
 }
 
 fn heading(text: &str) {
@@ -95,7 +108,11 @@ fn heading(text: &str) {
 }
 
 /// Applies a plan with a progress bar. A plan that fails is undone; what is left then is nothing.
-async fn carry_out(orchestrator: &Orchestrator, plan: &Plan, limit: &BlastRadiusLimit) -> Result<()> {
+async fn carry_out(
+    orchestrator: &Orchestrator,
+    plan: &Plan,
+    limit: &BlastRadiusLimit,
+) -> Result<()> {
     let (progress, mut events) = Progress::channel(1024);
     let run = Run { progress, ..Run::default() };
     let bar = ProgressBar::new(plan.steps.len() as u64).with_style(
@@ -106,7 +123,9 @@ async fn carry_out(orchestrator: &Orchestrator, plan: &Plan, limit: &BlastRadius
     let show = tokio::spawn(async move {
         while let Ok(event) = events.recv().await {
             match event {
-                ApplyEvent::StepStarted { step, cloud } => shown.set_message(format!("{step} in {cloud}")),
+                ApplyEvent::StepStarted { step, cloud } => {
+                    shown.set_message(format!("{step} in {cloud}"))
+                }
                 ApplyEvent::StepSucceeded { done, .. } => shown.set_position(done as u64),
                 _ => {}
             }
@@ -132,27 +151,29 @@ struct Shop {
 impl Shop {
     async fn of(orchestrator: &Orchestrator, deployment: &str) -> Result<Self> {
         let owned = orchestrator.owned(deployment).await?.into_iter();
-        let with_cloud = |owned: OwnedResource| {
-            Ok((orchestrator.clouds().get(&owned.cloud)?.clone(), owned))
-        };
+        let with_cloud =
+            |owned: OwnedResource| Ok((orchestrator.clouds().get(&owned.cloud)?.clone(), owned));
         Ok(Self { owned: owned.map(with_cloud).collect::<Result<_>>()? })
     }
 
-    fn find(&self, component: &str, kind: ResourceKind) -> Result<&(Arc<dyn Cloud>, OwnedResource)> {
+    fn find(
+        &self,
+        component: &str,
+        kind: ResourceKind,
+    ) -> Result<&(Arc<dyn Cloud>, OwnedResource)> {
         let found = self.owned.iter().find(|(_, o)| o.component == component && o.id.kind == kind);
         found.ok_or_else(|| Error::not_found(format_args!("the {kind} of {component}")))
     }
 
-    /// The local cloud and the region that a component is in.
-    fn place_of(&self, component: &str) -> Result<(Arc<LocalCloud>, Region)> {
-        let (cloud, owned) = self.find(component, ResourceKind::Instance)?;
-        let local = cloud.native().downcast::<LocalCloud>();
-        let local = local.map_err(|_| Error::unsupported("outages on demand"))?;
-        Ok((local, owned.id.region.clone()))
+    /// The region that a component is in, if its cloud is this machine: only that can be taken down on demand.
+    fn local_place_of(&self, component: &str) -> Option<(Arc<LocalCloud>, Region)> {
+        let (cloud, owned) = self.find(component, ResourceKind::Instance).ok()?;
+        let local = cloud.native().downcast::<LocalCloud>().ok()?;
+        Some((local, owned.id.region.clone()))
     }
 
     /// Asks the web service, reads an asset, takes an order.
-    async fn visit(&self) -> Result<()> {
+    async fn visit(&self) -> Result<Instance> {
         let (cloud, web) = self.find("web", ResourceKind::Instance)?;
         let instance = cloud.compute()?.get_instance(&web.id).await?;
         let options = WaitOptions { deadline: Duration::from_secs(30), ..WaitOptions::default() };
@@ -160,20 +181,35 @@ impl Shop {
             Ok(http_get(&instance).await.ok())
         })
         .await?;
-        println!("  web      {} in {}/{} answers: {answer}", instance.name, web.cloud, web.id.region);
+        println!(
+            "  web      {} in {}/{} answers: {answer}",
+            instance.name, web.cloud, web.id.region
+        );
 
         let (cloud, assets) = self.find("assets", ResourceKind::Bucket)?;
         let objects = cloud.storage()?.object_store(&assets.id).await?;
         let logo = objects.get(&Path::from("logo.svg")).await?.bytes().await?;
-        println!("  assets   logo.svg in {}/{} has {} bytes", assets.cloud, assets.id.region, logo.len());
+        println!(
+            "  assets   logo.svg in {}/{} has {} bytes",
+            assets.cloud,
+            assets.id.region,
+            logo.len()
+        );
 
         let (cloud, orders) = self.find("orders", ResourceKind::Database)?;
         let sql = cloud.database()?.sql(&orders.id).await?;
-        let order = Row::from([("customer".into(), "Ada".into()), ("total_cents".into(), 4200.into())]);
+        let order =
+            Row::from([("customer".into(), "Ada".into()), ("total_cents".into(), 4200.into())]);
         let id = sql.insert("orders", &order).await?;
-        let rows = sql.query("SELECT customer FROM orders WHERE id = $1", &[SqlValue::Int(id)]).await?;
-        println!("  orders   order {id} in {}/{} is of {:?}", orders.cloud, orders.id.region, rows[0]["customer"]);
-        Ok(())
+        let rows =
+            sql.query("SELECT customer FROM orders WHERE id = $1", &[SqlValue::Int(id)]).await?;
+        println!(
+            "  orders   order {id} in {}/{} is of {}",
+            orders.cloud,
+            orders.id.region,
+            serde_json::json!(rows[0]["customer"])
+        );
+        Ok(instance)
     }
 }
 
@@ -188,18 +224,38 @@ async fn http_get(instance: &Instance) -> std::io::Result<String> {
     Ok(answer.lines().next().unwrap_or_default().to_owned())
 }
 
-/// Looks everywhere: in the catalog, for orphans, and at every resource of every cloud.
-async fn nothing_is_left(orchestrator: &Orchestrator, deployment: &str) -> Result<()> {
-    let owned = orchestrator.owned(deployment).await?.len();
-    let orphans = orchestrator.orphans().await?;
-    let mut listed = 0;
+/// Looks everywhere: for the process, the files, the rows of the catalog, orphans, and any resource of any cloud.
+async fn nothing_is_left(
+    orchestrator: &Orchestrator,
+    deployment: &str,
+    web: &Instance,
+    data: &std::path::Path,
+) -> Result<()> {
+    let processes = usize::from(http_get(web).await.is_ok());
+    let files = files_below(data);
+    let rows = orchestrator.owned(deployment).await?.len();
+    let orphans = orchestrator.orphans().await?.found.len();
+    let mut resources = 0;
     for cloud in orchestrator.clouds().iter() {
         let all = cloud.list_resources(&ResourceQuery::default()).complete().await?;
-        listed += all.items().len();
+        resources += all.items().len();
     }
-    println!("{owned} in the catalog, {} orphans, {listed} resources in the clouds", orphans.found.len());
-    match owned + orphans.found.len() + orphans.unlisted.len() + listed {
+    println!(
+        "left: {processes} processes, {files} files, {rows} rows in the catalog, {orphans} orphans, \
+         {resources} resources in the clouds"
+    );
+    match processes + files + rows + orphans + resources {
         0 => Ok(()),
         left => Err(Error::new(ErrorKind::Conflict, format!("{left} things are left"))),
     }
+}
+
+/// How many files there are, besides those by which local clouds share the folder.
+fn files_below(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let count = |entry: std::fs::DirEntry| match entry.path() {
+        path if path.is_dir() => files_below(&path),
+        _ => usize::from(entry.file_name() != "lock" && entry.file_name() != "format.json"),
+    };
+    entries.map(count).sum()
 }

@@ -1,7 +1,7 @@
 //! How any decision is carried out: plan, executor, store.
-pub mod plan;
-pub mod store;
 pub mod action;
 pub mod clouds;
+pub mod plan;
 pub mod progress;
 pub mod saga;
+pub mod store;

@@ -150,7 +150,12 @@ impl Runner<'_> {
             };
             match self.find(i, cloud, kind, spec.region(), window).await {
                 Ok(found) => {
-                    if let Some(best) = best(found) {
+                    // Where it is the request that carries a creation through, one that died with its requester is
+                    // finished by asking again with the same token; elsewhere that changes nothing.
+                    let half_made = |r: &Resource| {
+                        r.status == ResourceStatus::Creating && can.idempotent_tokens
+                    };
+                    if let Some(best) = best(found).filter(|r| !half_made(r)) {
                         return Ok(Ok(best));
                     }
                 }
