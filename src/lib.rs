@@ -37,6 +37,11 @@
 
 mod connect;
 
+/// The examples of the README compile.
+#[cfg(all(doctest, feature = "local", feature = "patterns"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use cloud_core as core;
 #[cfg(feature = "local")]
 pub use cloud_local as local;
