@@ -88,20 +88,11 @@ impl NameRule {
         if good {
             return Ok(());
         }
-        let ends = if ends {
-            ", a letter or digit at both ends"
-        } else {
-            ""
-        };
+        let ends = if ends { ", a letter or digit at both ends" } else { "" };
         Err(Error::invalid(
             field,
             format_args!("is '{name}'"),
-            format_args!(
-                "{} to {} {}{ends}",
-                self.min,
-                self.max,
-                self.alphabet.describe()
-            ),
+            format_args!("{} to {} {}{ends}", self.min, self.max, self.alphabet.describe()),
         ))
     }
 
@@ -312,19 +303,15 @@ impl Capabilities {
             match value {
                 Value::Object(fields) => {
                     for (name, value) in fields {
-                        let path = if path.is_empty() {
-                            name.clone()
-                        } else {
-                            format!("{path}.{name}")
-                        };
+                        let path =
+                            if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                         walk(path, value, rows);
                     }
                 }
                 Value::Array(items) if items.iter().any(Value::is_object) => {
                     for item in items {
-                        let name = item
-                            .as_object()
-                            .and_then(|o| o.values().find_map(Value::as_str));
+                        let name =
+                            item.as_object().and_then(|o| o.values().find_map(Value::as_str));
                         walk(format!("{path}.{}", name.unwrap_or("?")), item, rows);
                     }
                 }
@@ -339,11 +326,7 @@ impl Capabilities {
             }
         }
         let mut rows = Vec::new();
-        walk(
-            String::new(),
-            &serde_json::to_value(self).unwrap_or_default(),
-            &mut rows,
-        );
+        walk(String::new(), &serde_json::to_value(self).unwrap_or_default(), &mut rows);
         rows
     }
 }

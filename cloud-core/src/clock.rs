@@ -47,10 +47,7 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that shows `start` now.
     pub fn starting_at(start: Timestamp) -> Self {
-        Self {
-            start,
-            origin: Instant::now(),
-        }
+        Self { start, origin: Instant::now() }
     }
 
     /// How long it has been running.

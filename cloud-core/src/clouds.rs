@@ -56,11 +56,8 @@ impl Clouds {
                 [] => "none".to_owned(),
                 names => names.join(", "),
             };
-            Error::new(
-                ErrorKind::NotFound,
-                format!("no cloud '{id}' is registered"),
-            )
-            .with_hint(format!("registered: {registered}"))
+            Error::new(ErrorKind::NotFound, format!("no cloud '{id}' is registered"))
+                .with_hint(format!("registered: {registered}"))
         })
     }
 

@@ -16,7 +16,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CloudId, Provider};
+use crate::{CloudId, Provider, text::names};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -73,35 +73,6 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The kind's stable name, as it is serialised and logged.
-    ///
-    /// ```
-    /// assert_eq!(cloud_core::ErrorKind::RateLimited.as_str(), "rate_limited");
-    /// ```
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::AlreadyExists => "already_exists",
-            Self::InvalidInput => "invalid_input",
-            Self::Unauthenticated => "unauthenticated",
-            Self::PermissionDenied => "permission_denied",
-            Self::QuotaExceeded => "quota_exceeded",
-            Self::CapacityUnavailable => "capacity_unavailable",
-            Self::RateLimited => "rate_limited",
-            Self::Conflict => "conflict",
-            Self::PreconditionFailed => "precondition_failed",
-            Self::Unsupported => "unsupported",
-            Self::Unavailable => "unavailable",
-            Self::Timeout => "timeout",
-            Self::Cancelled => "cancelled",
-            Self::PolicyDenied => "policy_denied",
-            Self::BudgetExceeded => "budget_exceeded",
-            Self::Corrupt => "corrupt",
-            Self::StorageFull => "storage_full",
-            Self::Internal => "internal",
-        }
-    }
-
     const fn usual_scope(self) -> Scope {
         match self {
             Self::CapacityUnavailable => Scope::Zone,
@@ -126,9 +97,28 @@ impl ErrorKind {
     }
 }
 
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+names! {
+    /// Every kind.
+    ErrorKind as "error kind" {
+        NotFound => "not_found",
+        AlreadyExists => "already_exists",
+        InvalidInput => "invalid_input",
+        Unauthenticated => "unauthenticated",
+        PermissionDenied => "permission_denied",
+        QuotaExceeded => "quota_exceeded",
+        CapacityUnavailable => "capacity_unavailable",
+        RateLimited => "rate_limited",
+        Conflict => "conflict",
+        PreconditionFailed => "precondition_failed",
+        Unsupported => "unsupported",
+        Unavailable => "unavailable",
+        Timeout => "timeout",
+        Cancelled => "cancelled",
+        PolicyDenied => "policy_denied",
+        BudgetExceeded => "budget_exceeded",
+        Corrupt => "corrupt",
+        StorageFull => "storage_full",
+        Internal => "internal",
     }
 }
 
@@ -278,10 +268,7 @@ impl Error {
     /// assert_eq!(error.to_string(), "invalid_input: replicas is 0; accepted: 1 to 1000");
     /// ```
     pub fn invalid(field: &str, problem: impl fmt::Display, accepted: impl fmt::Display) -> Self {
-        Self::new(
-            ErrorKind::InvalidInput,
-            format!("{field} {problem}; accepted: {accepted}"),
-        )
+        Self::new(ErrorKind::InvalidInput, format!("{field} {problem}; accepted: {accepted}"))
     }
 
     /// [`ErrorKind::NotFound`] for a resource.
@@ -302,11 +289,8 @@ impl Error {
     /// assert_eq!(error.kind(), cloud_core::ErrorKind::Unsupported);
     /// ```
     pub fn unsupported(what: impl fmt::Display) -> Self {
-        Self::new(
-            ErrorKind::Unsupported,
-            format!("this cloud does not offer {what}"),
-        )
-        .with_hint("see the cloud's Capabilities for what it offers")
+        Self::new(ErrorKind::Unsupported, format!("this cloud does not offer {what}"))
+            .with_hint("see the cloud's Capabilities for what it offers")
     }
 
     /// What went wrong.
@@ -427,11 +411,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let d = &*self.0;
-        write!(
-            f,
-            "Error({self}, scope {:?}, effect {:?}, retry {:?}",
-            d.scope, d.effect, d.retry
-        )?;
+        write!(f, "Error({self}, scope {:?}, effect {:?}, retry {:?}", d.scope, d.effect, d.retry)?;
         if let Some(source) = &d.source {
             write!(f, ", source {source}")?;
         }
@@ -505,33 +485,15 @@ impl From<Error> for object_store::Error {
             .and_then(|source| source.downcast_ref::<Self>())
             .is_some_and(|source| matches!(source, Self::NotModified { .. }));
         match error.kind() {
-            ErrorKind::PreconditionFailed if not_modified => Self::NotModified {
-                path,
-                source: Box::new(error),
-            },
-            ErrorKind::NotFound => Self::NotFound {
-                path,
-                source: Box::new(error),
-            },
-            ErrorKind::AlreadyExists => Self::AlreadyExists {
-                path,
-                source: Box::new(error),
-            },
-            ErrorKind::PreconditionFailed => Self::Precondition {
-                path,
-                source: Box::new(error),
-            },
-            ErrorKind::PermissionDenied => Self::PermissionDenied {
-                path,
-                source: Box::new(error),
-            },
-            ErrorKind::Unsupported => Self::NotSupported {
-                source: Box::new(error),
-            },
-            _ => Self::Generic {
-                store: "cloud",
-                source: Box::new(error),
-            },
+            ErrorKind::PreconditionFailed if not_modified => {
+                Self::NotModified { path, source: Box::new(error) }
+            }
+            ErrorKind::NotFound => Self::NotFound { path, source: Box::new(error) },
+            ErrorKind::AlreadyExists => Self::AlreadyExists { path, source: Box::new(error) },
+            ErrorKind::PreconditionFailed => Self::Precondition { path, source: Box::new(error) },
+            ErrorKind::PermissionDenied => Self::PermissionDenied { path, source: Box::new(error) },
+            ErrorKind::Unsupported => Self::NotSupported { source: Box::new(error) },
+            _ => Self::Generic { store: "cloud", source: Box::new(error) },
         }
     }
 }

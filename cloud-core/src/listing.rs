@@ -46,10 +46,7 @@ pub struct PageRequest {
 impl PageRequest {
     /// The first page, of at most so many items.
     pub fn of_size(size: u32) -> Self {
-        Self {
-            size: Some(size),
-            after: None,
-        }
+        Self { size: Some(size), after: None }
     }
 }
 
@@ -76,10 +73,7 @@ impl<T> Page<T> {
 
     /// The page with its items changed.
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
-        Page {
-            items: self.items.into_iter().map(change).collect(),
-            next: self.next,
-        }
+        Page { items: self.items.into_iter().map(change).collect(), next: self.next }
     }
 }
 
@@ -103,18 +97,12 @@ pub struct ListQuery {
 impl ListQuery {
     /// Everything in a region.
     pub fn in_region(region: Region) -> Self {
-        Self {
-            region: Some(region),
-            ..Self::default()
-        }
+        Self { region: Some(region), ..Self::default() }
     }
 
     /// Everything that bears these tags.
     pub fn tagged(tags: Tags) -> Self {
-        Self {
-            tags,
-            ..Self::default()
-        }
+        Self { tags, ..Self::default() }
     }
 
     /// Whether a resource of this name and these tags is asked for; the region is the caller's to check.
@@ -143,18 +131,12 @@ pub struct ResourceQuery {
 impl ResourceQuery {
     /// Everything of a family.
     pub fn of_type(resource_type: ResourceType) -> Self {
-        Self {
-            resource_type: Some(resource_type),
-            ..Self::default()
-        }
+        Self { resource_type: Some(resource_type), ..Self::default() }
     }
 
     /// Everything, of any family, that bears these tags.
     pub fn tagged(tags: Tags) -> Self {
-        Self {
-            list: ListQuery::tagged(tags),
-            ..Self::default()
-        }
+        Self { list: ListQuery::tagged(tags), ..Self::default() }
     }
 
     /// Whether resources of this kind are asked for.
@@ -199,10 +181,7 @@ impl<'a, T: Send + 'a> Listing<'a, T> {
                     return Ok::<_, crate::Error>(None);
                 };
                 let page = answer.await?;
-                let next = page.next.map(|after| PageRequest {
-                    size,
-                    after: Some(after),
-                });
+                let next = page.next.map(|after| PageRequest { size, after: Some(after) });
                 Ok(Some((stream::iter(page.items.into_iter().map(Ok)), next)))
             }
         });
@@ -272,10 +251,7 @@ mod tests {
         let broken = || {
             Listing::new(PageRequest::of_size(1), |page| async move {
                 match page.after {
-                    None => Ok(Page {
-                        items: vec![1],
-                        next: Some(PageToken::new("1")?),
-                    }),
+                    None => Ok(Page { items: vec![1], next: Some(PageToken::new("1")?) }),
                     Some(_) => Err(Error::new(ErrorKind::Unavailable, "down")),
                 }
             })

@@ -51,11 +51,7 @@ pub struct Location {
 impl Location {
     /// A place without a particular zone.
     pub fn new(cloud: CloudId, region: Region) -> Self {
-        Self {
-            cloud,
-            region,
-            zone: None,
-        }
+        Self { cloud, region, zone: None }
     }
 }
 

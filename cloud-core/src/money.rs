@@ -52,10 +52,7 @@ pub struct Money {
 impl Money {
     /// So many US dollars.
     pub fn usd(amount: Decimal) -> Self {
-        Self {
-            amount,
-            currency: Currency::usd(),
-        }
+        Self { amount, currency: Currency::usd() }
     }
 
     /// The sum.
@@ -83,10 +80,7 @@ impl Money {
 
     fn with_amount(&self, amount: Option<Decimal>) -> Result<Self> {
         match amount {
-            Some(amount) => Ok(Self {
-                amount,
-                currency: self.currency.clone(),
-            }),
+            Some(amount) => Ok(Self { amount, currency: self.currency.clone() }),
             None => Err(Error::invalid("amount", "overflows", "up to 28 digits")),
         }
     }

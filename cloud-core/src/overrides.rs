@@ -52,11 +52,7 @@ impl Overrides {
         };
         T::deserialize(value).map(Some).map_err(|e| {
             let field = format!("overrides.{}", T::PROVIDER);
-            Error::invalid(
-                &field,
-                format_args!("are wrong: {e}"),
-                "what the adapter documents",
-            )
+            Error::invalid(&field, format_args!("are wrong: {e}"), "what the adapter documents")
         })
     }
 

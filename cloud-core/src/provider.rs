@@ -1,13 +1,8 @@
 //! Who offers a cloud ([`Provider`]) and under which name it is registered ([`CloudId`]).
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error, Result,
-    text::{check_identifier, text_type},
-};
+use crate::text::{check_identifier, names, text_type};
 
 /// A provider of cloud services. Two accounts at one provider are two clouds; see [`CloudId`].
 ///
@@ -36,49 +31,16 @@ pub enum Provider {
     Other,
 }
 
-impl Provider {
+names! {
     /// Every provider, in the order in which they are documented.
-    pub const ALL: [Self; 7] = [
-        Self::Aws,
-        Self::Azure,
-        Self::Gcp,
-        Self::Alibaba,
-        Self::Oracle,
-        Self::Local,
-        Self::Other,
-    ];
-
-    /// The name used in configuration files and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Aws => "aws",
-            Self::Azure => "azure",
-            Self::Gcp => "gcp",
-            Self::Alibaba => "alibaba",
-            Self::Oracle => "oracle",
-            Self::Local => "local",
-            Self::Other => "other",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Provider {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.as_str() == text)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::as_str).join(", ");
-                Error::invalid("provider", format_args!("is '{text}'"), names)
-            })
+    Provider as "provider" {
+        Aws => "aws",
+        Azure => "azure",
+        Gcp => "gcp",
+        Alibaba => "alibaba",
+        Oracle => "oracle",
+        Local => "local",
+        Other => "other",
     }
 }
 

@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CloudId, Error, Provider, Region, Result, Tags, text::check_text};
+use crate::{
+    CloudId, Error, Provider, Region, Result, Tags,
+    text::{check_text, names},
+};
 
 /// The six families of resources.
 ///
@@ -30,47 +33,15 @@ pub enum ResourceType {
     Serverless,
 }
 
-impl ResourceType {
-    /// All six, in the order in which they depend on each other least to most.
-    pub const ALL: [Self; 6] = [
-        Self::Network,
-        Self::Storage,
-        Self::Database,
-        Self::Compute,
-        Self::Container,
-        Self::Serverless,
-    ];
-
-    /// The name used in workload files and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Compute => "compute",
-            Self::Storage => "storage",
-            Self::Database => "database",
-            Self::Network => "network",
-            Self::Container => "container",
-            Self::Serverless => "serverless",
-        }
-    }
-}
-
-impl fmt::Display for ResourceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for ResourceType {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|t| t.as_str() == text)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::as_str).join(", ");
-                Error::invalid("resource type", format_args!("is '{text}'"), names)
-            })
+names! {
+    /// All six; a family stands after those that it can depend on.
+    ResourceType as "resource type" {
+        Network => "network",
+        Storage => "storage",
+        Database => "database",
+        Compute => "compute",
+        Container => "container",
+        Serverless => "serverless",
     }
 }
 
@@ -106,38 +77,24 @@ pub enum ResourceKind {
     DnsZone,
 }
 
-impl ResourceKind {
+names! {
     /// Every kind; a kind stands after those that it can depend on, so that creating in this order and
     /// deleting in the reverse order meets no dependency.
-    pub const ALL: [Self; 10] = [
-        Self::Network,
-        Self::Firewall,
-        Self::Peering,
-        Self::DnsZone,
-        Self::Bucket,
-        Self::Snapshot,
-        Self::Database,
-        Self::Function,
-        Self::Cluster,
-        Self::Instance,
-    ];
-
-    /// The name used in resource ids.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Instance => "instance",
-            Self::Bucket => "bucket",
-            Self::Database => "database",
-            Self::Snapshot => "snapshot",
-            Self::Network => "network",
-            Self::Firewall => "firewall",
-            Self::Peering => "peering",
-            Self::Cluster => "cluster",
-            Self::Function => "function",
-            Self::DnsZone => "dns_zone",
-        }
+    ResourceKind as "resource kind" {
+        Network => "network",
+        Firewall => "firewall",
+        Peering => "peering",
+        DnsZone => "dns_zone",
+        Bucket => "bucket",
+        Snapshot => "snapshot",
+        Database => "database",
+        Function => "function",
+        Cluster => "cluster",
+        Instance => "instance",
     }
+}
 
+impl ResourceKind {
     /// The family it belongs to.
     pub const fn resource_type(self) -> ResourceType {
         match self {
@@ -148,26 +105,6 @@ impl ResourceKind {
             Self::Cluster => ResourceType::Container,
             Self::Function => ResourceType::Serverless,
         }
-    }
-}
-
-impl fmt::Display for ResourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for ResourceKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|t| t.as_str() == text)
-            .ok_or_else(|| {
-                let names = Self::ALL.map(Self::as_str).join(", ");
-                Error::invalid("resource kind", format_args!("is '{text}'"), names)
-            })
     }
 }
 
@@ -200,11 +137,7 @@ impl ResourceId {
     pub fn new(kind: ResourceKind, region: Region, native: impl Into<String>) -> Result<Self> {
         let native = native.into();
         check_text("resource id", &native, 2048)?;
-        Ok(Self {
-            kind,
-            region,
-            native,
-        })
+        Ok(Self { kind, region, native })
     }
 
     /// The provider's own id (an ARM id, an EC2 instance id, a bucket name), for its console and its SDK.
@@ -309,36 +242,27 @@ impl ResourceStatus {
 
     /// In a state that lasts until somebody acts.
     pub const fn is_settled(self) -> bool {
-        matches!(
-            self,
-            Self::Running | Self::Stopped | Self::Deleted | Self::Failed
-        )
+        matches!(self, Self::Running | Self::Stopped | Self::Deleted | Self::Failed)
     }
 
     /// Gone or going.
     pub const fn is_gone(self) -> bool {
         matches!(self, Self::Deleting | Self::Deleted)
     }
-
-    /// The name used in tables and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Creating => "creating",
-            Self::Running => "running",
-            Self::Updating => "updating",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Deleting => "deleting",
-            Self::Deleted => "deleted",
-            Self::Failed => "failed",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
-impl fmt::Display for ResourceStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+names! {
+    /// Every state.
+    ResourceStatus as "status" {
+        Creating => "creating",
+        Running => "running",
+        Updating => "updating",
+        Stopping => "stopping",
+        Stopped => "stopped",
+        Deleting => "deleting",
+        Deleted => "deleted",
+        Failed => "failed",
+        Unknown => "unknown",
     }
 }
 

@@ -94,10 +94,7 @@ mod tests {
     #[test]
     fn a_value_never_gets_out() {
         let secret = SecretRef::Value("hunter2".into());
-        assert_eq!(
-            serde_json::to_string(&secret).unwrap(),
-            r#"{"value":"***"}"#
-        );
+        assert_eq!(serde_json::to_string(&secret).unwrap(), r#"{"value":"***"}"#);
         assert!(!format!("{secret:?}").contains("hunter2"));
         let read = serde_json::from_str::<SecretRef>(r#"{"value":"***"}"#);
         assert!(read.unwrap_err().to_string().contains("accepted"));

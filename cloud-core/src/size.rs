@@ -48,20 +48,13 @@ impl ByteSize {
     }
 }
 
-const UNITS: [(u32, &str); 6] = [
-    (60, "EiB"),
-    (50, "PiB"),
-    (40, "TiB"),
-    (30, "GiB"),
-    (20, "MiB"),
-    (10, "KiB"),
-];
+const UNITS: [(u32, &str); 6] =
+    [(60, "EiB"), (50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = UNITS
-            .iter()
-            .find(|(shift, _)| self.0 != 0 && self.0.is_multiple_of(1 << shift));
+        let exact =
+            UNITS.iter().find(|(shift, _)| self.0 != 0 && self.0.is_multiple_of(1 << shift));
         match exact {
             Some((shift, unit)) => f.pad(&format!("{}{unit}", self.0 >> shift)),
             None => f.pad(&format!("{}B", self.0)),

@@ -20,10 +20,7 @@ use crate::{ClientToken, Error, Result, text::check_text};
 /// assert!(tags.contains(&Tags::new([("team", "orders")]).unwrap()));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(
-    try_from = "BTreeMap<String, String>",
-    into = "BTreeMap<String, String>"
-)]
+#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct Tags(BTreeMap<String, String>);
 
 impl Tags {
@@ -184,9 +181,7 @@ impl Ownership {
         let (deployment, step) = (deployment.into(), step.into());
         for (field, value) in [("deployment", &deployment), ("step", &step)] {
             let good = (1..=63).contains(&value.len())
-                && value
-                    .bytes()
-                    .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+                && value.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
             if !good {
                 return Err(Error::invalid(
                     field,
@@ -195,12 +190,7 @@ impl Ownership {
                 ));
             }
         }
-        Ok(Self {
-            deployment,
-            step,
-            token,
-            expires_at: None,
-        })
+        Ok(Self { deployment, step, token, expires_at: None })
     }
 
     /// Adds the tags.
@@ -241,10 +231,7 @@ impl Ownership {
 
     /// The filter that finds what was made with a token.
     pub fn filter_token(token: &ClientToken) -> Tags {
-        Tags(BTreeMap::from([(
-            Self::TOKEN.to_owned(),
-            token.as_str().to_owned(),
-        )]))
+        Tags(BTreeMap::from([(Self::TOKEN.to_owned(), token.as_str().to_owned())]))
     }
 }
 

@@ -54,19 +54,13 @@ pub fn check_name(field: &str, value: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::invalid(
-        field,
-        format!("'{value}' {problem}"),
-        ACCEPTED,
-    ))
+    Err(Error::invalid(field, format!("'{value}' {problem}"), ACCEPTED))
 }
 
 /// Refuses everything but ASCII letters, digits and the `extra` characters, beginning with a letter or digit.
 pub(crate) fn check_identifier(field: &str, value: &str, max: usize, extra: &[char]) -> Result<()> {
     check_text(field, value, max)?;
-    let good = value
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
+    let good = value.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(&c))
         && value.starts_with(|c: char| c.is_ascii_alphanumeric());
     if good {
         return Ok(());
@@ -158,3 +152,40 @@ macro_rules! text_type {
     };
 }
 pub(crate) use text_type;
+
+/// Gives a field-less enum its names: `ALL`, `as_str`, `Display`, and `FromStr` whose error lists them.
+macro_rules! names {
+    ($(#[$all:meta])* $enum:ident as $field:literal { $($variant:ident => $text:literal,)* }) => {
+        impl $enum {
+            $(#[$all])*
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$variant),*];
+
+            /// Its name in files and logs.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+
+        impl std::fmt::Display for $enum {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $enum {
+            type Err = $crate::Error;
+
+            fn from_str(text: &str) -> $crate::Result<Self> {
+                let found = Self::ALL.into_iter().find(|value| value.as_str() == text);
+                found.ok_or_else(|| {
+                    let names = [$($text),*].join(", ");
+                    let problem = format!("is '{}'", text.escape_debug());
+                    $crate::Error::invalid($field, problem, names)
+                })
+            }
+        }
+    };
+}
+pub(crate) use names;

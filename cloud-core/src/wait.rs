@@ -104,16 +104,14 @@ where
         None => String::new(),
     };
     let error = match ended {
-        Some(kind) => Error::new(
-            kind,
-            format!("cancelled after {waited} of waiting for {what}{last}"),
-        ),
-        None => Error::new(
-            ErrorKind::Timeout,
-            format!("still not there after {waited}: {what}{last}"),
-        )
-        .with_retry(Retry::Never)
-        .with_hint("allow more time, or look at the resource's status"),
+        Some(kind) => {
+            Error::new(kind, format!("cancelled after {waited} of waiting for {what}{last}"))
+        }
+        None => {
+            Error::new(ErrorKind::Timeout, format!("still not there after {waited}: {what}{last}"))
+                .with_retry(Retry::Never)
+                .with_hint("allow more time, or look at the resource's status")
+        }
     };
     Err(error.with_effect(Effect::None))
 }
@@ -124,10 +122,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_passing_error_is_waited_out_and_named_at_the_deadline() {
-        let options = WaitOptions {
-            deadline: Duration::from_secs(5),
-            ..WaitOptions::default()
-        };
+        let options = WaitOptions { deadline: Duration::from_secs(5), ..WaitOptions::default() };
         let start = Instant::now();
         let error = wait_until::<(), _, _>("x", &options, || async {
             Err(Error::new(ErrorKind::Unavailable, "region is down"))
@@ -154,9 +149,6 @@ mod tests {
         let denied = wait_until::<(), _, _>("x", &options, || async {
             Err(Error::new(ErrorKind::PermissionDenied, "no"))
         });
-        assert_eq!(
-            denied.await.unwrap_err().kind(),
-            ErrorKind::PermissionDenied
-        );
+        assert_eq!(denied.await.unwrap_err().kind(), ErrorKind::PermissionDenied);
     }
 }

@@ -101,18 +101,8 @@ proptest! {
 #[test]
 fn a_spec_refuses_what_it_does_not_know() {
     let known = r#"{"name": "web", "region": "eu-1"}"#;
-    assert!(
-        serde_json::from_str::<InstanceSpec>(known)
-            .unwrap()
-            .validate()
-            .is_ok()
-    );
+    assert!(serde_json::from_str::<InstanceSpec>(known).unwrap().validate().is_ok());
     let typo = r#"{"name": "web", "region": "eu-1", "enviroment": {}}"#;
-    let error = serde_json::from_str::<InstanceSpec>(typo)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("enviroment") && error.contains("environment"),
-        "{error}"
-    );
+    let error = serde_json::from_str::<InstanceSpec>(typo).unwrap_err().to_string();
+    assert!(error.contains("enviroment") && error.contains("environment"), "{error}");
 }

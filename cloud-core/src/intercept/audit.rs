@@ -95,20 +95,14 @@ pub struct MemoryAudit(Mutex<Vec<AuditRecord>>);
 impl MemoryAudit {
     /// What was recorded so far.
     pub fn records(&self) -> Vec<AuditRecord> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 #[async_trait]
 impl AuditSink for MemoryAudit {
     async fn record(&self, record: AuditRecord) -> Result<()> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(record);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record);
         Ok(())
     }
 }
@@ -130,11 +124,10 @@ impl JsonLines {
     /// # Errors
     /// What the file system answers.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|e| Error::from(e).context(format_args!("audit log {}", path.display())))?;
+        let file =
+            File::options().create(true).append(true).open(path).map_err(|e| {
+                Error::from(e).context(format_args!("audit log {}", path.display()))
+            })?;
         Ok(Self(Arc::new(Mutex::new(file))))
     }
 }
@@ -193,9 +186,7 @@ impl Interceptor for Audit {
         let result = next.run().await;
         let outcome = match &result {
             Ok(()) => AuditOutcome::Succeeded,
-            Err(error) => AuditOutcome::Failed {
-                error: error.clone(),
-            },
+            Err(error) => AuditOutcome::Failed { error: error.clone() },
         };
         if let Err(error) = self.0.record(record(outcome)).await {
             tracing::error!(operation = operation.name, %error, "the end of a call was not audited");

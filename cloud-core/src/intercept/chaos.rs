@@ -45,11 +45,7 @@ pub struct Chaos {
 impl Chaos {
     /// Faults at these rates, drawn from this seed.
     pub fn new(seed: u64, rates: ChaosRates) -> Self {
-        Self {
-            seed,
-            rates,
-            random: Mutex::new(StdRng::seed_from_u64(seed)),
-        }
+        Self { seed, rates, random: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 
     /// The seed, to be printed when a test fails.
@@ -63,17 +59,12 @@ impl Chaos {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         let drawn: f64 = random.random();
         let mut reach = 0.0;
-        [
-            rates.before_effect,
-            rates.after_effect,
-            rates.ambiguous,
-            rates.slow,
-        ]
-        .iter()
-        .position(|rate| {
-            reach += rate;
-            drawn < reach
-        })
+        [rates.before_effect, rates.after_effect, rates.ambiguous, rates.slow].iter().position(
+            |rate| {
+                reach += rate;
+                drawn < reach
+            },
+        )
     }
 
     fn error(&self, operation: &Operation<'_>, kind: ErrorKind, what: &str) -> Error {
@@ -86,11 +77,9 @@ impl Chaos {
 impl Interceptor for Chaos {
     async fn around(&self, operation: &Operation<'_>, next: Next<'_>) -> Result<()> {
         match self.draw() {
-            Some(0) => Err(self.error(
-                operation,
-                ErrorKind::Unavailable,
-                "failed before the effect",
-            )),
+            Some(0) => {
+                Err(self.error(operation, ErrorKind::Unavailable, "failed before the effect"))
+            }
             Some(1) => {
                 next.run().await?;
                 let error = self.error(operation, ErrorKind::Internal, "failed after the effect");

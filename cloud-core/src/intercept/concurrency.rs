@@ -26,11 +26,8 @@ impl Concurrency {
 impl Interceptor for Concurrency {
     async fn around(&self, _: &Operation<'_>, next: Next<'_>) -> Result<()> {
         // The semaphore lives as long as `self` and is never closed.
-        let _permit = self
-            .0
-            .acquire()
-            .await
-            .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+        let _permit =
+            self.0.acquire().await.map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
         next.run().await
     }
 }

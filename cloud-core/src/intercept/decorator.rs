@@ -44,18 +44,12 @@ impl Intercepted<dyn Cloud> {
 impl<T: ?Sized> Intercepted<T> {
     /// The same stack around what this one handed out.
     fn also<U: ?Sized>(&self, inner: Arc<U>) -> Arc<Intercepted<U>> {
-        Arc::new(Intercepted {
-            inner,
-            context: Arc::clone(&self.context),
-        })
+        Arc::new(Intercepted { inner, context: Arc::clone(&self.context) })
     }
 
     /// Another handle to the same.
     pub(super) fn clone_handle(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-            context: Arc::clone(&self.context),
-        }
+        Self { inner: Arc::clone(&self.inner), context: Arc::clone(&self.context) }
     }
 
     /// Hands a call through the stack. `call` may be made several times; the value of the last success is the result.
@@ -86,16 +80,9 @@ impl<T: ?Sized> Intercepted<T> {
             }
             .boxed()
         };
-        let next = Next {
-            rest: &self.context.stack.0,
-            operation: &operation,
-            call: &attempt,
-        };
+        let next = Next { rest: &self.context.stack.0, operation: &operation, call: &attempt };
         let result = next.run().await;
-        match (
-            result,
-            value.into_inner().unwrap_or_else(PoisonError::into_inner),
-        ) {
+        match (result, value.into_inner().unwrap_or_else(PoisonError::into_inner)) {
             (Ok(()), Some(value)) => Ok(value),
             (Ok(()), None) => Err(Error::new(
                 ErrorKind::Internal,

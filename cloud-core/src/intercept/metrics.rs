@@ -24,9 +24,7 @@ impl Interceptor for Metered {
     async fn around(&self, operation: &Operation<'_>, next: Next<'_>) -> Result<()> {
         let start = Instant::now();
         let result = next.run().await;
-        let outcome = result
-            .as_ref()
-            .map_or_else(|e| e.kind().as_str(), |()| "ok");
+        let outcome = result.as_ref().map_or_else(|e| e.kind().as_str(), |()| "ok");
         let cloud = operation.cloud.shared();
         metrics::counter!("cloud_calls_total",
             "cloud" => cloud.clone(), "operation" => operation.name, "outcome" => outcome)

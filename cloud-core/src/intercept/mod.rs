@@ -156,9 +156,7 @@ pub struct Operation<'a> {
 impl Operation<'_> {
     /// The service, as `compute`.
     pub fn service(&self) -> &'static str {
-        self.name
-            .split_once('.')
-            .map_or(self.name, |(service, _)| service)
+        self.name.split_once('.').map_or(self.name, |(service, _)| service)
     }
 }
 
@@ -340,14 +338,8 @@ impl StackBuilder {
 
     /// The stack.
     pub fn build(self) -> Stack {
-        let inner = [
-            self.audit,
-            self.retry,
-            self.rate_limit,
-            self.concurrency,
-            self.timeout,
-            self.chaos,
-        ];
+        let inner =
+            [self.audit, self.retry, self.rate_limit, self.concurrency, self.timeout, self.chaos];
         let outer = [self.trace, self.metrics, self.read_only];
         Stack(
             outer

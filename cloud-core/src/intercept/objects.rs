@@ -48,8 +48,7 @@ impl Objects {
     ) -> BoxStream<'static, Result<T>> {
         let this = self.clone_handle();
         stream::once(async move {
-            this.run(call(name, access, None), || async { Ok(()) })
-                .await?;
+            this.run(call(name, access, None), || async { Ok(()) }).await?;
             Ok::<_, object_store::Error>(stream(&*this.inner))
         })
         .try_flatten()
@@ -79,12 +78,7 @@ impl ObjectStore for Objects {
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let call = call("objects.put_multipart", Access::Act, Some(location));
-        let start = || async {
-            Ok(self
-                .inner
-                .put_multipart_opts(location, opts.clone())
-                .await?)
-        };
+        let start = || async { Ok(self.inner.put_multipart_opts(location, opts.clone()).await?) };
         Ok(self.run(call, start).await?)
     }
 
@@ -98,16 +92,12 @@ impl ObjectStore for Objects {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.begin("objects.delete", Access::Update, |inner| {
-            inner.delete_stream(locations)
-        })
+        self.begin("objects.delete", Access::Update, |inner| inner.delete_stream(locations))
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let prefix = prefix.cloned();
-        self.begin("objects.list", Access::Read, move |inner| {
-            inner.list(prefix.as_ref())
-        })
+        self.begin("objects.list", Access::Read, move |inner| inner.list(prefix.as_ref()))
     }
 
     fn list_with_offset(

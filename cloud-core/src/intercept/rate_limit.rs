@@ -32,10 +32,7 @@ impl RateLimit {
     /// So many a second on average, and after a rest so many at once.
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         let quota = Quota::per_second(per_second).allow_burst(burst);
-        Self(RateLimiter::direct_with_clock(
-            quota,
-            TokioTime(Instant::now()),
-        ))
+        Self(RateLimiter::direct_with_clock(quota, TokioTime(Instant::now())))
     }
 }
 

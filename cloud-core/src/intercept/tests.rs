@@ -170,12 +170,7 @@ async fn retry_never_repeats_a_create_of_unknown_effect_but_repeats_a_delete() {
     let wrapped = stack.wrap(cloud.clone());
     let id = bucket().id;
     assert!(
-        wrapped
-            .storage()
-            .unwrap()
-            .delete_bucket(&id, &DeleteOptions::default())
-            .await
-            .unwrap()
+        wrapped.storage().unwrap().delete_bucket(&id, &DeleteOptions::default()).await.unwrap()
     );
     assert_eq!(calls(&cloud), 2);
 }
@@ -183,10 +178,7 @@ async fn retry_never_repeats_a_create_of_unknown_effect_but_repeats_a_delete() {
 #[tokio::test(start_paused = true)]
 async fn retry_waits_as_long_as_the_provider_asks() {
     let later = down().with_retry(Retry::After(Duration::from_secs(90)));
-    let cloud = Stack::builder()
-        .retry(RetryPolicy::default())
-        .build()
-        .wrap(scripted([later]));
+    let cloud = Stack::builder().retry(RetryPolicy::default()).build().wrap(scripted([later]));
     let start = Instant::now();
     create(&cloud).await.unwrap();
     assert!(start.elapsed() >= Duration::from_secs(90));
@@ -196,49 +188,26 @@ async fn retry_waits_as_long_as_the_provider_asks() {
 async fn timeout_limits_each_attempt_and_says_what_it_knows() {
     let cloud = scripted([]);
     *cloud.buckets.takes.lock().unwrap() = Duration::from_secs(60);
-    let wrapped = Stack::builder()
-        .timeout(Duration::from_secs(5))
-        .build()
-        .wrap(cloud);
+    let wrapped = Stack::builder().timeout(Duration::from_secs(5)).build().wrap(cloud);
     let error = create(&wrapped).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.effect()),
-        (ErrorKind::Timeout, Effect::Unknown)
-    );
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::Unknown));
     assert_eq!(error.operation(), Some("storage.create_bucket"));
     assert_eq!(error.cloud().unwrap().as_str(), "test");
     let storage = wrapped.storage().unwrap();
     let error = storage.get_bucket(&bucket().id).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.effect()),
-        (ErrorKind::Timeout, Effect::None)
-    );
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn rate_and_concurrency_are_limited() {
     let cloud = scripted([]);
     *cloud.buckets.takes.lock().unwrap() = Duration::from_millis(50);
-    let wrapped = Stack::builder()
-        .rate_limit(10, 5)
-        .concurrency(3)
-        .build()
-        .wrap(cloud.clone());
+    let wrapped = Stack::builder().rate_limit(10, 5).concurrency(3).build().wrap(cloud.clone());
     let start = Instant::now();
-    futures::future::try_join_all((0..25).map(|_| create(&wrapped)))
-        .await
-        .unwrap();
+    futures::future::try_join_all((0..25).map(|_| create(&wrapped))).await.unwrap();
     // 5 at once, then 20 more at 10 a second.
-    assert!(
-        start.elapsed() >= Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
-    assert!(
-        start.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     assert!(cloud.buckets.most_in_flight.load(SeqCst) <= 3);
 }
 
@@ -246,14 +215,9 @@ async fn rate_and_concurrency_are_limited() {
 async fn read_only_refuses_changes_the_data_plane_included() {
     let cloud = scripted([]);
     let wrapped = Stack::builder().read_only().build().wrap(cloud.clone());
-    assert_eq!(
-        create(&wrapped).await.unwrap_err().kind(),
-        ErrorKind::PolicyDenied
-    );
+    assert_eq!(create(&wrapped).await.unwrap_err().kind(), ErrorKind::PolicyDenied);
     let id = bucket().id;
-    let gone = wrapped
-        .delete_resource(&id, &DeleteOptions::default())
-        .await;
+    let gone = wrapped.delete_resource(&id, &DeleteOptions::default()).await;
     assert_eq!(gone.unwrap_err().kind(), ErrorKind::PolicyDenied);
     assert_eq!(calls(&cloud), 0);
 
@@ -271,33 +235,16 @@ async fn read_only_refuses_changes_the_data_plane_included() {
 #[tokio::test]
 async fn the_data_plane_keeps_its_own_errors() {
     let cloud = scripted([]);
-    let wrapped = Stack::builder()
-        .trace()
-        .retry(RetryPolicy::default())
-        .build()
-        .wrap(cloud);
-    let objects = wrapped
-        .storage()
-        .unwrap()
-        .object_store(&bucket().id)
-        .await
-        .unwrap();
+    let wrapped = Stack::builder().trace().retry(RetryPolicy::default()).build().wrap(cloud);
+    let objects = wrapped.storage().unwrap().object_store(&bucket().id).await.unwrap();
     let key = Path::from("k");
     let missing = objects.get(&key).await.unwrap_err();
-    assert!(
-        matches!(missing, object_store::Error::NotFound { .. }),
-        "{missing:?}"
-    );
+    assert!(matches!(missing, object_store::Error::NotFound { .. }), "{missing:?}");
     let put = objects.put(&key, "v".into()).await.unwrap();
     let same = GetOptions::new().with_if_none_match(put.e_tag);
     let unchanged = objects.get_opts(&key, same).await.unwrap_err();
-    assert!(
-        matches!(unchanged, object_store::Error::NotModified { .. }),
-        "{unchanged:?}"
-    );
-    let listed: Vec<_> = futures::TryStreamExt::try_collect(objects.list(None))
-        .await
-        .unwrap();
+    assert!(matches!(unchanged, object_store::Error::NotModified { .. }), "{unchanged:?}");
+    let listed: Vec<_> = futures::TryStreamExt::try_collect(objects.list(None)).await.unwrap();
     let [listed]: [object_store::ObjectMeta; 1] = listed.try_into().unwrap();
     assert_eq!(listed.location, key);
 }
@@ -306,10 +253,7 @@ async fn the_data_plane_keeps_its_own_errors() {
 async fn audit_records_changes_before_and_after_and_no_reads() {
     let log = Arc::new(MemoryAudit::default());
     let cloud = scripted([down()]);
-    let stack = Stack::builder()
-        .audit(log.clone())
-        .retry(RetryPolicy::default())
-        .build();
+    let stack = Stack::builder().audit(log.clone()).retry(RetryPolicy::default()).build();
     let wrapped = stack.wrap(cloud);
     let token = ClientToken::random();
     let storage = wrapped.storage().unwrap();
@@ -335,31 +279,21 @@ impl AuditSink for FullDisk {
 #[tokio::test]
 async fn what_cannot_be_audited_is_not_done() {
     let cloud = scripted([]);
-    let wrapped = Stack::builder()
-        .audit(Arc::new(FullDisk))
-        .build()
-        .wrap(cloud.clone());
-    assert_eq!(
-        create(&wrapped).await.unwrap_err().kind(),
-        ErrorKind::StorageFull
-    );
+    let wrapped = Stack::builder().audit(Arc::new(FullDisk)).build().wrap(cloud.clone());
+    assert_eq!(create(&wrapped).await.unwrap_err().kind(), ErrorKind::StorageFull);
     assert_eq!(calls(&cloud), 0);
 }
 
 #[tokio::test]
 async fn the_audit_file_has_one_json_object_a_line() {
     let path = std::env::temp_dir().join(format!("audit-{}", ClientToken::random()));
-    let stack = Stack::builder()
-        .audit(Arc::new(JsonLines::open(&path).unwrap()))
-        .build();
+    let stack = Stack::builder().audit(Arc::new(JsonLines::open(&path).unwrap())).build();
     let refused = scripted([Error::new(ErrorKind::QuotaExceeded, "full")]);
     create(&stack.wrap(refused)).await.unwrap_err();
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(path).unwrap();
-    let lines: Vec<AuditRecord> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<AuditRecord> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let AuditOutcome::Failed { error } = &lines[1].outcome else {
         panic!("{text}");
     };
@@ -378,10 +312,7 @@ async fn chaos_is_the_same_for_a_seed_and_tells_the_truth_about_effects() {
     let mut traces = Vec::new();
     for seed in [1, 1, 2] {
         let cloud = scripted([]);
-        let wrapped = Stack::builder()
-            .chaos(Chaos::new(seed, rates))
-            .build()
-            .wrap(cloud.clone());
+        let wrapped = Stack::builder().chaos(Chaos::new(seed, rates)).build().wrap(cloud.clone());
         let mut trace = Vec::new();
         for _ in 0..200 {
             let before = calls(&cloud);
@@ -390,12 +321,7 @@ async fn chaos_is_the_same_for_a_seed_and_tells_the_truth_about_effects() {
             assert_eq!(made, effect != Some(Effect::None), "seed {seed}");
             trace.push(effect);
         }
-        for effect in [
-            None,
-            Some(Effect::None),
-            Some(Effect::Done),
-            Some(Effect::Unknown),
-        ] {
+        for effect in [None, Some(Effect::None), Some(Effect::Done), Some(Effect::Unknown)] {
             assert!(trace.contains(&effect), "seed {seed}: never {effect:?}");
         }
         traces.push(trace);
@@ -419,10 +345,7 @@ impl Interceptor for Answers {
 async fn an_interceptor_cannot_answer_for_the_cloud() {
     let cloud = scripted([]);
     let wrapped = Stack::builder().guard(Answers).build().wrap(cloud);
-    assert_eq!(
-        create(&wrapped).await.unwrap_err().kind(),
-        ErrorKind::Internal
-    );
+    assert_eq!(create(&wrapped).await.unwrap_err().kind(), ErrorKind::Internal);
 }
 
 #[tokio::test(start_paused = true)]
@@ -442,15 +365,6 @@ async fn the_order_does_not_depend_on_the_builder_calls() {
 #[tokio::test]
 async fn an_unsupported_service_stays_unsupported() {
     let wrapped = Stack::builder().trace().build().wrap(scripted([]));
-    assert_eq!(
-        wrapped.compute().unwrap_err().kind(),
-        ErrorKind::Unsupported
-    );
-    assert!(
-        wrapped
-            .quotas(&Region::new("r").unwrap())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert_eq!(wrapped.compute().unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(wrapped.quotas(&Region::new("r").unwrap()).await.unwrap().is_empty());
 }

@@ -30,17 +30,12 @@ impl Interceptor for Timeout {
         match tokio::time::timeout(self.0, next.run()).await {
             Ok(result) => result,
             Err(_) => {
-                let effect = if operation.access.is_mutating() {
-                    Effect::Unknown
-                } else {
-                    Effect::None
-                };
+                let effect =
+                    if operation.access.is_mutating() { Effect::Unknown } else { Effect::None };
                 let limit = humantime::format_duration(self.0);
-                Err(
-                    Error::new(ErrorKind::Timeout, format!("no answer within {limit}"))
-                        .with_effect(effect)
-                        .with_resource(operation.target.to_string()),
-                )
+                Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit}"))
+                    .with_effect(effect)
+                    .with_resource(operation.target.to_string()))
             }
         }
     }

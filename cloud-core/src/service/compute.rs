@@ -136,11 +136,7 @@ pub struct InstanceSpec {
 }
 
 fn small() -> InstanceSize {
-    InstanceSize::AtLeast {
-        vcpu: 1,
-        memory: ByteSize::gib(1),
-        gpu: 0,
-    }
+    InstanceSize::AtLeast { vcpu: 1, memory: ByteSize::gib(1), gpu: 0 }
 }
 
 impl InstanceSpec {
@@ -189,11 +185,7 @@ impl InstanceSpec {
         }
         for part in &self.command {
             if part.contains('\0') {
-                return Err(Error::invalid(
-                    "command",
-                    "contains a NUL character",
-                    "any other",
-                ));
+                return Err(Error::invalid("command", "contains a NUL character", "any other"));
             }
         }
         if self.command.first().is_some_and(String::is_empty) {
@@ -217,9 +209,7 @@ impl InstanceSpec {
         if let Some(network) = &self.network {
             network.expect_kind(ResourceKind::Network)?;
         }
-        self.firewalls
-            .iter()
-            .try_for_each(|id| id.expect_kind(ResourceKind::Firewall))
+        self.firewalls.iter().try_for_each(|id| id.expect_kind(ResourceKind::Firewall))
     }
 
     /// [`validate`](Self::validate), and what this cloud's capabilities rule out.
@@ -245,11 +235,7 @@ impl InstanceSpec {
             check_variable(name)?;
             let field = format!("ports.{name}");
             if self.environment.contains_key(name) || self.secret_environment.contains_key(name) {
-                return Err(Error::invalid(
-                    &field,
-                    "is in the environment too",
-                    "one of the two",
-                ));
+                return Err(Error::invalid(&field, "is in the environment too", "one of the two"));
             }
             if *port != 0 && self.ports.iter().any(|(n, p)| n < name && p == port) {
                 return Err(Error::invalid(
@@ -268,11 +254,7 @@ pub(crate) fn check_range(field: &str, value: u64, least: u64, most: u64) -> Res
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(Error::invalid(
-        field,
-        format_args!("is {value}"),
-        format_args!("{least} to {most}"),
-    ))
+    Err(Error::invalid(field, format_args!("is {value}"), format_args!("{least} to {most}")))
 }
 
 /// Refuses environment variables that no system takes, and a variable that is both plain and secret.
@@ -280,26 +262,15 @@ pub(crate) fn check_environment(
     plain: &BTreeMap<String, String>,
     secret: &BTreeMap<String, SecretRef>,
 ) -> Result<()> {
-    plain
-        .keys()
-        .chain(secret.keys())
-        .try_for_each(|name| check_variable(name))?;
+    plain.keys().chain(secret.keys()).try_for_each(|name| check_variable(name))?;
     for (name, value) in plain {
         if value.contains('\0') {
             let field = format!("environment.{name}");
-            return Err(Error::invalid(
-                &field,
-                "contains a NUL character",
-                "any other",
-            ));
+            return Err(Error::invalid(&field, "contains a NUL character", "any other"));
         }
         if secret.contains_key(name) {
             let field = format!("environment.{name}");
-            return Err(Error::invalid(
-                &field,
-                "is in secret_environment too",
-                "one of the two",
-            ));
+            return Err(Error::invalid(&field, "is in secret_environment too", "one of the two"));
         }
     }
     Ok(())
@@ -311,11 +282,7 @@ fn check_variable(name: &str) -> Result<()> {
         return Ok(());
     }
     let problem = format!("'{name}' contains '='");
-    Err(Error::invalid(
-        "environment variable",
-        problem,
-        "a name without '='",
-    ))
+    Err(Error::invalid("environment variable", problem, "a name without '='"))
 }
 
 /// An instance, as its cloud reports it.
@@ -485,12 +452,9 @@ mod tests {
             spec.validate()
         };
         assert!(spec(&[("PORT", 0), ("ADMIN", 0), ("DEBUG", 9000)]).is_ok());
-        for ports in [
-            [("HOST", 80)].as_slice(),
-            &[("A=B", 80)],
-            &[("", 80)],
-            &[("A", 80), ("B", 80)],
-        ] {
+        for ports in
+            [[("HOST", 80)].as_slice(), &[("A=B", 80)], &[("", 80)], &[("A", 80), ("B", 80)]]
+        {
             assert!(spec(ports).is_err(), "{ports:?}");
         }
     }

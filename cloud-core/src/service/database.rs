@@ -1,6 +1,6 @@
 //! `Database`: database servers, their snapshots and replicas. The data inside is reached through [`Sql`].
 
-use std::{fmt, fmt::Debug, str::FromStr, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::{
     Page, PageRequest, Region, ResourceId, ResourceKind, ResourceStatus, Result, SecretRef,
     SecretString, Tags,
     resource::view,
-    text::{check_name, check_text},
+    text::{check_name, check_text, names},
 };
 
 /// A database engine.
@@ -35,37 +35,13 @@ pub enum Engine {
     SqlServer,
 }
 
-impl Engine {
-    /// The name used in workload files.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-            Self::Mysql => "mysql",
-            Self::SqlServer => "sql_server",
-        }
-    }
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Engine {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        const ALL: [Engine; 4] = [
-            Engine::Sqlite,
-            Engine::Postgres,
-            Engine::Mysql,
-            Engine::SqlServer,
-        ];
-        ALL.into_iter().find(|e| e.as_str() == text).ok_or_else(|| {
-            let names = ALL.map(Self::as_str).join(", ");
-            Error::invalid("engine", format_args!("is '{text}'"), names)
-        })
+names! {
+    /// Every engine.
+    Engine as "engine" {
+        Sqlite => "sqlite",
+        Postgres => "postgres",
+        Mysql => "mysql",
+        SqlServer => "sql_server",
     }
 }
 
@@ -197,10 +173,7 @@ impl DatabaseSpec {
         can.names.check("database name", &self.name)?;
         let engine = can.engine(self.engine)?;
         if self.encryption == Encryption::Required && !engine.encryption {
-            return Err(Error::unsupported(format_args!(
-                "encryption at rest for {}",
-                self.engine
-            )));
+            return Err(Error::unsupported(format_args!("encryption at rest for {}", self.engine)));
         }
         Ok(())
     }
@@ -212,14 +185,11 @@ impl DatabaseCapabilities {
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported), naming the engines on offer.
     pub fn engine(&self, engine: Engine) -> Result<&EngineCapabilities> {
-        self.engines
-            .iter()
-            .find(|e| e.engine == engine)
-            .ok_or_else(|| {
-                let offered: Vec<_> = self.engines.iter().map(|e| e.engine.as_str()).collect();
-                Error::unsupported(format_args!("the engine {engine}"))
-                    .with_hint(format!("it offers: {}", offered.join(", ")))
-            })
+        self.engines.iter().find(|e| e.engine == engine).ok_or_else(|| {
+            let offered: Vec<_> = self.engines.iter().map(|e| e.engine.as_str()).collect();
+            Error::unsupported(format_args!("the engine {engine}"))
+                .with_hint(format!("it offers: {}", offered.join(", ")))
+        })
     }
 }
 
@@ -300,11 +270,7 @@ pub struct SnapshotSpec {
 impl SnapshotSpec {
     /// A snapshot without tags.
     pub fn new(name: impl Into<String>, source: ResourceId) -> Self {
-        Self {
-            name: name.into(),
-            source,
-            tags: Tags::default(),
-        }
+        Self { name: name.into(), source, tags: Tags::default() }
     }
 
     /// Refuses what no cloud accepts.
@@ -367,12 +333,7 @@ pub struct ReplicaSpec {
 impl ReplicaSpec {
     /// A replica without tags.
     pub fn new(name: impl Into<String>, region: Region, source: ResourceId) -> Self {
-        Self {
-            name: name.into(),
-            region,
-            source,
-            tags: Tags::default(),
-        }
+        Self { name: name.into(), region, source, tags: Tags::default() }
     }
 
     /// Refuses what no cloud accepts.

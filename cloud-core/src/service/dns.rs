@@ -35,11 +35,7 @@ pub struct ZoneSpec {
 impl ZoneSpec {
     /// A zone without tags.
     pub fn new(name: impl Into<String>, region: Region) -> Self {
-        Self {
-            name: name.into(),
-            region,
-            tags: Tags::default(),
-        }
+        Self { name: name.into(), region, tags: Tags::default() }
     }
 
     /// Refuses what is not a domain name (RFC 1035, with `_` allowed).
@@ -54,9 +50,7 @@ impl ZoneSpec {
 fn check_domain(field: &str, name: &str) -> Result<()> {
     check_text(field, name, 253)?;
     let good = name.split('.').enumerate().all(|(i, label)| {
-        let word = label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let word = label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         let wildcard = i == 0 && label == "*";
         let ends = !label.starts_with('-') && !label.ends_with('-');
         (1..=63).contains(&label.len()) && ((word && ends) || wildcard)
@@ -217,9 +211,7 @@ impl RecordSet {
         if self.values.is_empty() {
             return Err(Error::invalid("values", "is empty", "at least one value"));
         }
-        self.values
-            .iter()
-            .try_for_each(|v| check_text("values", v, 4000))
+        self.values.iter().try_for_each(|v| check_text("values", v, 4000))
     }
 
     /// Whether both are about the same name, type and routing id: one replaces the other.

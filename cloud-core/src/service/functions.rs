@@ -120,12 +120,7 @@ impl FunctionSpec {
                 "a program's path and its arguments",
             ));
         }
-        check_range(
-            "timeout_seconds",
-            u64::from(self.timeout_seconds),
-            1,
-            86_400,
-        )?;
+        check_range("timeout_seconds", u64::from(self.timeout_seconds), 1, 86_400)?;
         check_range("memory", self.memory.bytes(), 1 << 20, 1 << 44)?;
         if let Some(n) = self.concurrency {
             check_range("concurrency", u64::from(n), 1, 100_000)?;
@@ -142,9 +137,7 @@ impl FunctionSpec {
         can.names.check("function name", &self.name)?;
         match &self.code {
             FunctionCode::Executable(_) if !can.executables => {
-                return Err(Error::unsupported(
-                    "functions that are executables of this machine",
-                ));
+                return Err(Error::unsupported("functions that are executables of this machine"));
             }
             FunctionCode::Archive(_) if !can.archives => {
                 return Err(Error::unsupported("functions from zip archives"));

@@ -82,12 +82,7 @@ impl ClusterSpec {
         check_name("cluster name", &self.name)?;
         for (i, pool) in self.node_pools.iter().enumerate() {
             check_name(&format!("node_pools[{i}].name"), &pool.name)?;
-            check_range(
-                &format!("node_pools[{i}].count"),
-                u64::from(pool.count),
-                0,
-                5_000,
-            )?;
+            check_range(&format!("node_pools[{i}].count"), u64::from(pool.count), 0, 5_000)?;
             if self.node_pools[..i].iter().any(|p| p.name == pool.name) {
                 let problem = format!("has the name '{}' twice", pool.name);
                 return Err(Error::invalid("node_pools", problem, "each name once"));

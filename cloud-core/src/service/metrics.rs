@@ -1,12 +1,12 @@
 //! `Metrics`: measurements of resources, under names and units that are the same on every cloud.
 
-use std::{fmt, fmt::Debug, time::Duration};
+use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ResourceId, Result};
+use crate::{Error, ResourceId, Result, text::names};
 
 /// The normalised metrics. The unit belongs to the name: no conversion is left to the caller.
 ///
@@ -52,27 +52,21 @@ impl MetricName {
             Self::NetworkIn | Self::NetworkOut => "bytes per second",
         }
     }
-
-    /// Its name in queries and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CpuUtilization => "cpu_utilization",
-            Self::MemoryUtilization => "memory_utilization",
-            Self::MemoryBytes => "memory_bytes",
-            Self::QueueLength => "queue_length",
-            Self::ResponseTime => "response_time",
-            Self::RequestRate => "request_rate",
-            Self::ErrorRate => "error_rate",
-            Self::NetworkIn => "network_in",
-            Self::NetworkOut => "network_out",
-            Self::ReplicationLag => "replication_lag",
-        }
-    }
 }
 
-impl fmt::Display for MetricName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+names! {
+    /// Every metric.
+    MetricName as "metric" {
+        CpuUtilization => "cpu_utilization",
+        MemoryUtilization => "memory_utilization",
+        MemoryBytes => "memory_bytes",
+        QueueLength => "queue_length",
+        ResponseTime => "response_time",
+        RequestRate => "request_rate",
+        ErrorRate => "error_rate",
+        NetworkIn => "network_in",
+        NetworkOut => "network_out",
+        ReplicationLag => "replication_lag",
     }
 }
 
@@ -144,20 +138,12 @@ impl MetricQuery {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), naming the field.
     pub fn validate(&self) -> Result<()> {
         if self.from >= self.to {
-            return Err(Error::invalid(
-                "from",
-                format_args!("is {}", self.from),
-                "before 'to'",
-            ));
+            return Err(Error::invalid("from", format_args!("is {}", self.from), "before 'to'"));
         }
         let steps = self.to.duration_since(self.from).as_secs_f64() / self.step.as_secs_f64();
         if self.step.is_zero() || steps > 100_000.0 {
             let problem = format!("is {:?}", self.step);
-            return Err(Error::invalid(
-                "step",
-                problem,
-                "at least a 100,000th of the span",
-            ));
+            return Err(Error::invalid("step", problem, "at least a 100,000th of the span"));
         }
         Ok(())
     }

@@ -34,11 +34,7 @@ pub struct SubnetSpec {
 impl SubnetSpec {
     /// A subnet in any zone.
     pub fn new(name: impl Into<String>, cidr: IpNet) -> Self {
-        Self {
-            name: name.into(),
-            cidr,
-            zone: None,
-        }
+        Self { name: name.into(), cidr, zone: None }
     }
 }
 
@@ -109,11 +105,7 @@ impl NetworkSpec {
             check_block(&format!("{field}.cidr"), &subnet.cidr)?;
             if !self.cidr.contains(&subnet.cidr) {
                 let problem = format!("{} lies outside", subnet.cidr);
-                return Err(Error::invalid(
-                    &field,
-                    problem,
-                    format_args!("within {}", self.cidr),
-                ));
+                return Err(Error::invalid(&field, problem, format_args!("within {}", self.cidr)));
             }
             for other in &self.subnets[..i] {
                 if overlaps(&other.cidr, &subnet.cidr) {
@@ -141,9 +133,7 @@ impl NetworkSpec {
     pub fn check(&self, can: &NetworkCapabilities) -> Result<()> {
         self.validate()?;
         can.names.check("network name", &self.name)?;
-        self.subnets
-            .iter()
-            .try_for_each(|s| can.names.check("subnet name", &s.name))
+        self.subnets.iter().try_for_each(|s| can.names.check("subnet name", &s.name))
     }
 }
 
@@ -318,18 +308,10 @@ impl FirewallSpec {
                 && (first == 0 || first > last)
             {
                 let problem = format!("has the ports {first} to {last}");
-                return Err(Error::invalid(
-                    &field,
-                    problem,
-                    "1 to 65535, the lower first",
-                ));
+                return Err(Error::invalid(&field, problem, "1 to 65535, the lower first"));
             }
             if rule.ports.is_some() && matches!(rule.protocol, Protocol::Icmp | Protocol::All) {
-                return Err(Error::invalid(
-                    &field,
-                    "has ports",
-                    "ports with tcp or udp only",
-                ));
+                return Err(Error::invalid(&field, "has ports", "ports with tcp or udp only"));
             }
             if rule.peers.is_empty() {
                 return Err(Error::invalid(
@@ -398,12 +380,7 @@ pub struct PeeringSpec {
 impl PeeringSpec {
     /// A peering without tags.
     pub fn new(name: impl Into<String>, network: ResourceId, peer: ResourceId) -> Self {
-        Self {
-            name: name.into(),
-            network,
-            peer,
-            tags: Tags::default(),
-        }
+        Self { name: name.into(), network, peer, tags: Tags::default() }
     }
 
     /// Refuses what no cloud accepts.
@@ -415,11 +392,7 @@ impl PeeringSpec {
         self.network.expect_kind(ResourceKind::Network)?;
         self.peer.expect_kind(ResourceKind::Network)?;
         if self.network == self.peer {
-            return Err(Error::invalid(
-                "peer",
-                "is the network itself",
-                "another network",
-            ));
+            return Err(Error::invalid("peer", "is the network itself", "another network"));
         }
         Ok(())
     }

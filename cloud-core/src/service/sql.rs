@@ -103,11 +103,7 @@ fn yes() -> bool {
 impl Column {
     /// A column that may be NULL.
     pub fn new(name: impl Into<String>, column_type: ColumnType) -> Self {
-        Self {
-            name: name.into(),
-            column_type,
-            nullable: true,
-        }
+        Self { name: name.into(), column_type, nullable: true }
     }
 
     /// The column, not to be NULL.
@@ -137,10 +133,7 @@ pub struct TableSpec {
 impl TableSpec {
     /// A table with these columns besides `id`.
     pub fn new(name: impl Into<String>, columns: impl IntoIterator<Item = Column>) -> Self {
-        Self {
-            name: name.into(),
-            columns: columns.into_iter().collect(),
-        }
+        Self { name: name.into(), columns: columns.into_iter().collect() }
     }
 
     /// Refuses names that are no plain identifiers, `id` among the columns, and a column that comes twice.
@@ -154,11 +147,7 @@ impl TableSpec {
             check_sql_name("column", &column.name)?;
             if seen.iter().any(|s| s.eq_ignore_ascii_case(&column.name)) {
                 let problem = format!("'{}' comes twice or is the key column", column.name);
-                return Err(Error::invalid(
-                    "column",
-                    problem,
-                    "each name once, and not 'id'",
-                ));
+                return Err(Error::invalid("column", problem, "each name once, and not 'id'"));
             }
             seen.push(&column.name);
         }
