@@ -34,14 +34,9 @@ fn main() {
             .build()
             .unwrap();
         let world = |case: usize| support::sim_world(case as u64, honours_tokens);
-        let report = virtual_time
-            .block_on(CrashHarness::new(world, support::options()).run())
-            .unwrap();
-        let name = if honours_tokens {
-            "SimCloud"
-        } else {
-            "SimCloud that ignores client tokens"
-        };
+        let report =
+            virtual_time.block_on(CrashHarness::new(world, support::options()).run()).unwrap();
+        let name = if honours_tokens { "SimCloud" } else { "SimCloud that ignores client tokens" };
         show(name, &report, start);
     }
 
@@ -51,13 +46,16 @@ fn main() {
     let world = |case: usize| {
         let folder: PathBuf = folder.path().join(case.to_string());
         async move {
+            // The one before has been looked at; only its files are left.
+            if let Some(before) = case.checked_sub(1) {
+                std::fs::remove_dir_all(folder.with_file_name(before.to_string()))?;
+            }
             std::fs::create_dir(&folder)?;
             support::local_world(&folder).await
         }
     };
-    let report = runtime
-        .block_on(CrashHarness::new(world, support::options()).run())
-        .unwrap();
+    let report =
+        runtime.block_on(CrashHarness::new(world, support::local_options()).run()).unwrap();
     show("LocalCloud", &report, start);
 
     let start = Instant::now();

@@ -25,15 +25,13 @@ const DESTROY: &str = "CRASH_BENCH_DESTROY";
 const DEPLOYMENT: &str = "shop";
 
 /// The folder to orchestrate in, if this process was started for that.
-pub fn asked_to_orchestrate() -> Option<PathBuf> {
+pub(crate) fn asked_to_orchestrate() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
 
 async fn orchestrator(folder: &Path) -> (Orchestrator, Clouds) {
     let clouds = support::local_clouds(folder).await.unwrap();
-    let store = SqliteStore::open(folder.join("state.db"), Arc::new(SystemClock))
-        .await
-        .unwrap();
+    let store = SqliteStore::open(folder.join("state.db"), Arc::new(SystemClock)).await.unwrap();
     let mut orchestrator = Orchestrator::new(Arc::new(store)).with_options(support::options());
     for cloud in clouds.iter() {
         orchestrator.register_provider(cloud.clone()).unwrap();
@@ -42,17 +40,12 @@ async fn orchestrator(folder: &Path) -> (Orchestrator, Clouds) {
 }
 
 /// The process that is killed: goes on with whatever is unfinished, or else deploys or destroys. Exit code 0 once that is done.
-pub fn orchestrate(folder: &Path) {
+pub(crate) fn orchestrate(folder: &Path) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let (orchestrator, clouds) = orchestrator(folder).await;
         let run = Run::default();
-        for plan in orchestrator
-            .executor()
-            .unfinished(DEPLOYMENT)
-            .await
-            .unwrap()
-        {
+        for plan in orchestrator.executor().unfinished(DEPLOYMENT).await.unwrap() {
             let outcome = orchestrator.resume(&plan, &run).await.unwrap();
             assert!(outcome.is_success(), "{outcome}");
         }
@@ -60,12 +53,7 @@ pub fn orchestrate(folder: &Path) {
         let plan = match std::env::var_os(DESTROY) {
             Some(_) if owned.is_empty() => return,
             Some(_) => orchestrator
-                .destroy(
-                    DEPLOYMENT,
-                    &DeleteOptions {
-                        with_contents: true,
-                    },
-                )
+                .destroy(DEPLOYMENT, &DeleteOptions { with_contents: true })
                 .await
                 .unwrap(),
             None if !owned.is_empty() => return,
@@ -79,7 +67,7 @@ pub fn orchestrate(folder: &Path) {
 
 /// What the kills left.
 #[derive(Debug, Default)]
-pub struct Killed {
+pub(crate) struct Killed {
     seed: u64,
     kills: usize,
     rounds: usize,
@@ -89,7 +77,7 @@ pub struct Killed {
 }
 
 impl Killed {
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.orphans + self.duplicates + self.unresumable == 0
     }
 }
@@ -105,13 +93,10 @@ impl fmt::Display for Killed {
 }
 
 /// Deploys and destroys in turn, killing the process that does it at random points and starting it anew, until it was killed so often.
-pub async fn rounds(seed: u64, kills: usize) -> Killed {
+pub(crate) async fn rounds(seed: u64, kills: usize) -> Killed {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
-    let mut killed = Killed {
-        seed,
-        ..Killed::default()
-    };
+    let mut killed = Killed { seed, ..Killed::default() };
     // How long an undisturbed run takes here; kills are spread over that.
     let (mut deploys, mut destroys) = (Duration::from_millis(800), Duration::from_millis(800));
     while killed.kills < kills {
@@ -126,11 +111,8 @@ pub async fn rounds(seed: u64, kills: usize) -> Killed {
                 let kill = attempt < 4 && killed.kills < kills;
                 let wait = typical.mul_f64(random.random_range(0.0..1.1));
                 let mut child = start_child(&folder, destroy);
-                let status = if kill {
-                    wait_for(&mut child, wait)
-                } else {
-                    Some(child.wait().unwrap())
-                };
+                let status =
+                    if kill { wait_for(&mut child, wait) } else { Some(child.wait().unwrap()) };
                 match status {
                     Some(status) if status.success() => {
                         finished = true;
@@ -160,10 +142,7 @@ fn start_child(folder: &Path, destroy: bool) -> std::process::Child {
     let mut child = Command::new(std::env::current_exe().unwrap());
     // The arguments are for when this is the binary of a test.
     child.args(["--exact", "the_process_that_is_killed", "--nocapture"]);
-    child
-        .env(FOLDER, folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+    child.env(FOLDER, folder).stdin(Stdio::null()).stdout(Stdio::null());
     if destroy {
         child.env(DESTROY, "1");
     }
@@ -191,11 +170,7 @@ async fn look_around(folder: &Path, destroyed: bool, killed: &mut Killed) {
     let owned = orchestrator.owned(DEPLOYMENT).await.unwrap().len();
     let mut by_step: BTreeMap<String, usize> = BTreeMap::new();
     for cloud in clouds.iter() {
-        let all = cloud
-            .list_resources(&ResourceQuery::default())
-            .complete()
-            .await
-            .unwrap();
+        let all = cloud.list_resources(&ResourceQuery::default()).complete().await.unwrap();
         for resource in all.items() {
             let owner = Ownership::read(&resource.tags).unwrap();
             *by_step.entry(owner.step).or_default() += 1;

@@ -16,7 +16,7 @@ use multicloud::core::{Cloud, Clouds, Region, RegionInfo, Result, SystemClock};
 const QUICKSTART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/quickstart");
 
 /// Options that lose no time with waiting: a crashed executor's lease is taken over at once by its own name.
-pub fn options() -> ExecutorOptions {
+pub(crate) fn options() -> ExecutorOptions {
     ExecutorOptions {
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(100),
@@ -25,21 +25,23 @@ pub fn options() -> ExecutorOptions {
     }
 }
 
+/// [`options`] for clouds in real time: what is in use by something that cannot be removed is not waited for long.
+pub(crate) fn local_options() -> ExecutorOptions {
+    ExecutorOptions { undo_patience: Duration::from_secs(2), ..options() }
+}
+
 /// The quickstart's plan for these clouds.
-pub async fn plan(clouds: &Clouds, id: &str) -> Result<Plan> {
+pub(crate) async fn plan(clouds: &Clouds, id: &str) -> Result<Plan> {
     let workload = Workload::from_path(format!("{QUICKSTART}/shop.yaml"))?;
     let mut options = PlanOptions::new(&workload.name);
     options.id = id.to_owned();
     let plan = planner::plan(&workload, &observe(clouds).await, &options)?;
-    assert!(
-        plan.steps.len() >= 12,
-        "the figure is for a plan of at least 12 steps"
-    );
+    assert!(plan.steps.len() >= 12, "the figure is for a plan of at least 12 steps");
     Ok(plan)
 }
 
 /// The quickstart's clouds in a folder, as its `clouds.toml` has them.
-pub async fn local_clouds(folder: &Path) -> Result<Clouds> {
+pub(crate) async fn local_clouds(folder: &Path) -> Result<Clouds> {
     let config = folder.join("clouds.toml");
     if !config.exists() {
         std::fs::copy(format!("{QUICKSTART}/clouds.toml"), &config)?;
@@ -48,25 +50,18 @@ pub async fn local_clouds(folder: &Path) -> Result<Clouds> {
 }
 
 /// A fresh world of local clouds in an empty folder.
-pub async fn local_world(folder: &Path) -> Result<World> {
+pub(crate) async fn local_world(folder: &Path) -> Result<World> {
     let clouds = local_clouds(folder).await?;
     let store = SqliteStore::open(folder.join("state.db"), Arc::new(SystemClock)).await?;
     let plan = plan(&clouds, "quickstart").await?;
-    Ok(World {
-        store: Arc::new(store),
-        clouds: clouds.iter().cloned().collect(),
-        plan,
-    })
+    Ok(World { store: Arc::new(store), clouds: clouds.iter().cloned().collect(), plan })
 }
 
 /// A fresh world of simulated clouds where the quickstart's are. They take their time, and listings show a change only later.
-pub async fn sim_world(seed: u64, honours_tokens: bool) -> Result<World> {
+pub(crate) async fn sim_world(seed: u64, honours_tokens: bool) -> Result<World> {
     let places = [
         ("blue", vec![("eu-central", "DE", true)]),
-        (
-            "green",
-            vec![("eu-west", "IE", true), ("us-east", "US", false)],
-        ),
+        ("green", vec![("eu-west", "IE", true), ("us-east", "US", false)]),
         ("red", vec![("us-west", "US", false)]),
     ];
     let mut all: Vec<Arc<dyn Cloud>> = Vec::new();

@@ -470,10 +470,19 @@ impl From<object_store::Error> for Error {
             Os::Precondition { .. } | Os::NotModified { .. } => ErrorKind::PreconditionFailed,
             Os::PermissionDenied { .. } => ErrorKind::PermissionDenied,
             Os::Unauthenticated { .. } => ErrorKind::Unauthenticated,
+            error if is_disk_full(error) => ErrorKind::StorageFull,
             _ => ErrorKind::Internal,
         };
         Self::new(kind, error.to_string()).with_source(error)
     }
+}
+
+/// Whether an error of the operating system that says so is among its causes.
+fn is_disk_full(error: &object_store::Error) -> bool {
+    let causes = std::iter::successors(StdError::source(error), |&cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|io| {
+        matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    })
 }
 
 /// For implementations of `ObjectStore`: kinds that it has become its own, the rest travels inside

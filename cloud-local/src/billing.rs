@@ -26,18 +26,12 @@ pub(crate) struct LocalBilling {
 
 impl LocalBilling {
     pub(crate) fn new(state: &Arc<State>, config: &LocalConfig) -> Self {
-        Self {
-            state: state.clone(),
-            prices: config.prices.clone(),
-            as_of: Timestamp::now(),
-        }
+        Self { state: state.clone(), prices: config.prices.clone(), as_of: Timestamp::now() }
     }
 
     fn page(&self, query: &PriceQuery, page: &PageRequest) -> Result<Page<Price>> {
         let Some(prices) = &self.prices else {
-            return Err(Error::unsupported(
-                "prices, as its configuration states none",
-            ));
+            return Err(Error::unsupported("prices, as its configuration states none"));
         };
         if let Some(region) = &query.region {
             self.state.region(region)?;
@@ -65,27 +59,12 @@ impl LocalBilling {
         };
         if let (Some(vcpu), Some(gib)) = (prices.vcpu_hour, prices.gib_hour) {
             for (name, vcpus, gibs) in TYPES {
-                add(
-                    name,
-                    ResourceType::Compute,
-                    PriceUnit::Hour,
-                    hourly(vcpu, vcpus, gib, gibs)?,
-                );
+                add(name, ResourceType::Compute, PriceUnit::Hour, hourly(vcpu, vcpus, gib, gibs)?);
             }
         }
         for (sku, resource_type, unit, amount) in [
-            (
-                "storage",
-                ResourceType::Storage,
-                PriceUnit::GibMonth,
-                prices.storage_gib_month,
-            ),
-            (
-                "database",
-                ResourceType::Database,
-                PriceUnit::Hour,
-                prices.database_hour,
-            ),
+            ("storage", ResourceType::Storage, PriceUnit::GibMonth, prices.storage_gib_month),
+            ("database", ResourceType::Database, PriceUnit::Hour, prices.database_hour),
             (
                 "function",
                 ResourceType::Serverless,
@@ -102,15 +81,9 @@ impl LocalBilling {
 }
 
 fn hourly(vcpu: Decimal, vcpus: u32, gib: Decimal, gibs: u64) -> Result<Decimal> {
-    let sum = || {
-        vcpu.checked_mul(vcpus.into())?
-            .checked_add(gib.checked_mul(gibs.into())?)
-    };
+    let sum = || vcpu.checked_mul(vcpus.into())?.checked_add(gib.checked_mul(gibs.into())?);
     sum().ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidInput,
-            "prices.vcpu_hour or prices.gib_hour is too large",
-        )
+        Error::new(ErrorKind::InvalidInput, "prices.vcpu_hour or prices.gib_hour is too large")
     })
 }
 
@@ -121,7 +94,6 @@ impl Billing for LocalBilling {
         query: &PriceQuery,
         page: &PageRequest,
     ) -> Result<Page<Price>> {
-        self.page(query, page)
-            .map_err(self.state.in_call("billing.list_prices"))
+        self.page(query, page).map_err(self.state.in_call("billing.list_prices"))
     }
 }

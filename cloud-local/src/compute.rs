@@ -5,7 +5,8 @@
 //!
 //! Its environment is what the spec says, its ports, `PATH`, `LANG`, `HOME`, and `MULTICLOUD_USER_DATA` (the path of
 //! `user-data`, if there is any). A process lives on when this one ends. What it allocates is limited to its type's
-//! memory on Linux (`RLIMIT_DATA`, for each process). `image`, `public_ip` and `ssh_key` have no meaning here.
+//! memory on Linux (`RLIMIT_DATA`, for each process). `console.log` is kept below some 16 MiB by the process that started
+//! the instance, while that lives, and whenever the console is asked for. `image`, `public_ip` and `ssh_key` have no meaning here.
 
 mod console;
 mod ports;
@@ -42,6 +43,9 @@ use process::{Identity, Launch};
 
 /// How long a stopped process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the length of a console is looked at.
+const CONSOLE_LOOK: Duration = Duration::from_secs(10);
 
 /// What an instance has beyond what every record has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -106,20 +110,14 @@ impl LocalCompute {
         }
         let variables = spec.environment.keys();
         process::check_reserved(
-            variables
-                .chain(spec.secret_environment.keys())
-                .chain(spec.ports.keys()),
+            variables.chain(spec.secret_environment.keys()).chain(spec.ports.keys()),
         )?;
         let region = self.state.region(&spec.region)?;
         if let Some(zone) = &spec.zone
             && !region.zones.contains(zone)
         {
             let zones: Vec<_> = region.zones.iter().map(|z| z.as_str()).collect();
-            return Err(Error::invalid(
-                "zone",
-                format_args!("is '{zone}'"),
-                zones.join(", "),
-            ));
+            return Err(Error::invalid("zone", format_args!("is '{zone}'"), zones.join(", ")));
         }
         for used in spec.network.iter().chain(&spec.firewalls) {
             if used.region != spec.region {
@@ -136,11 +134,7 @@ impl LocalCompute {
 
     fn check_quota(&self, s: &Locked<'_>, region: &Region, more_vcpu: u32) -> Result<()> {
         for quota in self.usage(s, region)? {
-            let more = if quota.name == Quota::VCPU {
-                u64::from(more_vcpu)
-            } else {
-                1
-            };
+            let more = if quota.name == Quota::VCPU { u64::from(more_vcpu) } else { 1 };
             if quota.available().is_some_and(|left| left < more) {
                 let message = format!(
                     "{} of {} {} are in use in {region}, and {more} more asked for",
@@ -159,14 +153,10 @@ impl LocalCompute {
         let zones = &self.state.region(&spec.region)?.zones;
         let mut kept = spec.clone();
         kept.zone = kept.zone.or_else(|| zones.first().cloned());
-        kept.secret_environment
-            .retain(|_, secret| !matches!(secret, SecretRef::Value(_)));
+        kept.secret_environment.retain(|_, secret| !matches!(secret, SecretRef::Value(_)));
         let new = new_record(spec, token, kept, resolved)?;
         let (this, spec) = (self.clone(), spec.clone());
-        let record = self
-            .state
-            .locked(move |s| this.create_locked(s, &spec, new))
-            .await?;
+        let record = self.state.locked(move |s| this.create_locked(s, &spec, new)).await?;
         view(record)
     }
 
@@ -212,18 +202,14 @@ impl LocalCompute {
         let folder = s.state().data_dir(&record.id)?;
         let mut environment = record.body.spec.environment.clone();
         environment.extend(secrets);
-        environment.extend(
-            record
-                .body
-                .ports
-                .iter()
-                .map(|(name, port)| (name.clone(), port.to_string())),
-        );
+        environment
+            .extend(record.body.ports.iter().map(|(name, port)| (name.clone(), port.to_string())));
         if record.body.spec.user_data.is_some() {
             let path = folder.join("user-data").to_string_lossy().into_owned();
             environment.insert("MULTICLOUD_USER_DATA".into(), path);
         }
         let console = console::open(&folder)?;
+        console::trim(&folder.join("console.log"))?;
         let stderr = console.try_clone().map_err(io_error("open", &folder))?;
         let child = Launch {
             native: &native,
@@ -236,22 +222,14 @@ impl LocalCompute {
         }
         .spawn()?;
         let identity = child.id().and_then(Identity::of).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Internal,
-                "the process was gone before it could be recorded",
-            )
+            Error::new(ErrorKind::Internal, "the process was gone before it could be recorded")
         })?;
         process::limit_memory(identity.pid, record.body.memory.bytes())?;
         record.body.process = Some(identity.clone());
         record.body.exit = None;
         record.status = ResourceStatus::Running;
         s.write(record)?;
-        tokio::spawn(watch(
-            self.state.clone(),
-            record.id.clone(),
-            identity,
-            child,
-        ));
+        tokio::spawn(watch(self.state.clone(), record.id.clone(), identity, child));
         Ok(())
     }
 
@@ -283,9 +261,7 @@ impl LocalCompute {
     async fn stop(&self, id: &ResourceId, reboot: bool) -> Result<()> {
         let leader = self.begin_stop(id, reboot).await?;
         if let Some(leader) = leader.clone() {
-            self.state
-                .blocking(move || wait_for_end(&leader, GRACE))
-                .await?;
+            self.state.blocking(move || wait_for_end(&leader, GRACE)).await?;
         }
         let id = id.clone();
         let this = self.clone();
@@ -323,8 +299,7 @@ impl LocalCompute {
                     return Ok(false);
                 };
                 s.check_unused(&id)?;
-                record.status = ResourceStatus::Deleting;
-                s.write(&record)?;
+                s.mark_deleting(&mut record)?;
                 kill(&record)?;
                 s.remove(&id)
             })
@@ -349,12 +324,7 @@ fn new_record(
         token: token.clone(),
         fingerprint: fingerprint(spec)?,
         tags: spec.tags.clone(),
-        uses: spec
-            .network
-            .iter()
-            .chain(&spec.firewalls)
-            .cloned()
-            .collect(),
+        uses: spec.network.iter().chain(&spec.firewalls).cloned().collect(),
         status: ResourceStatus::Creating,
         body: InstanceBody {
             spec: kept,
@@ -397,7 +367,7 @@ fn write_files(s: &Locked<'_>, record: &InstanceRecord, spec: &InstanceSpec) -> 
     std::fs::write(&path, data).map_err(io_error("write", &path))
 }
 
-/// Reaps the process and records how it ended.
+/// Keeps the console short, reaps the process and records how it ended.
 async fn watch(
     state: Arc<State>,
     id: ResourceId,
@@ -405,7 +375,23 @@ async fn watch(
     child: Box<dyn process_wrap::tokio::ChildWrapper>,
 ) {
     let mut child = child.into_inner();
-    let exit = match child.wait().await {
+    let console = state.data_dir(&id).map(|folder| folder.join("console.log"));
+    let mut look = tokio::time::interval(CONSOLE_LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ended = child.wait();
+    let exit = loop {
+        tokio::select! {
+            biased;
+            exit = &mut ended => break exit,
+            _ = look.tick() => {}
+        }
+        if let Ok(path) = console.clone()
+            && let Err(error) = state.blocking(move || console::trim(&path)).await
+        {
+            tracing::debug!(%error, "a console was not cut");
+        }
+    };
+    let exit = match exit {
         Ok(status) => status.to_string(),
         Err(error) => format!("its exit could not be read: {error}"),
     };
@@ -492,8 +478,7 @@ impl Compute for LocalCompute {
             self.state.check_id(id, ResourceKind::Instance)?;
             view(self.state.get(id).await?)
         };
-        got.await
-            .map_err(self.state.in_call("compute.get_instance"))
+        got.await.map_err(self.state.in_call("compute.get_instance"))
     }
 
     async fn list_instances_page(
@@ -501,10 +486,7 @@ impl Compute for LocalCompute {
         query: &ListQuery,
         page: &PageRequest,
     ) -> Result<Page<Instance>> {
-        let listed = self
-            .state
-            .list_page(ResourceKind::Instance, query, page, view)
-            .await;
+        let listed = self.state.list_page(ResourceKind::Instance, query, page, view).await;
         listed.map_err(self.state.in_call("compute.list_instances"))
     }
 
@@ -527,9 +509,7 @@ impl Compute for LocalCompute {
             };
             self.state.locked(start).await
         };
-        started
-            .await
-            .map_err(self.state.in_call("compute.start_instance"))
+        started.await.map_err(self.state.in_call("compute.start_instance"))
     }
 
     async fn stop_instance(&self, id: &ResourceId) -> Result<()> {
@@ -547,10 +527,13 @@ impl Compute for LocalCompute {
             self.state.check_id(id, ResourceKind::Instance)?;
             let record: InstanceRecord = self.state.get(id).await?;
             let path = self.state.data_dir(&record.id)?.join("console.log");
-            self.state.blocking(move || console::tail(&path)).await
+            let tail = move || {
+                console::trim(&path)?;
+                console::tail(&path)
+            };
+            self.state.blocking(tail).await
         };
-        read.await
-            .map_err(self.state.in_call("compute.console_output"))
+        read.await.map_err(self.state.in_call("compute.console_output"))
     }
 
     async fn list_instance_types_page(
@@ -575,16 +558,9 @@ impl LocalCompute {
     fn types_page(&self, query: &ListQuery, page: &PageRequest) -> Result<Page<InstanceType>> {
         let regions = match &query.region {
             Some(region) => vec![region.clone()],
-            None => self
-                .state
-                .regions()
-                .iter()
-                .map(|r| r.name.clone())
-                .collect(),
+            None => self.state.regions().iter().map(|r| r.name.clone()).collect(),
         };
-        regions
-            .iter()
-            .try_for_each(|region| self.state.check_up(region))?;
+        regions.iter().try_for_each(|region| self.state.check_up(region))?;
         let all: Vec<InstanceType> = regions
             .iter()
             .flat_map(types::in_region)

@@ -117,10 +117,7 @@ impl LocalConfig {
             return Err(Error::invalid("regions", "is empty", "at least one region"));
         }
         for (i, region) in self.regions.iter().enumerate() {
-            if self.regions[..i]
-                .iter()
-                .any(|r| same(&r.name, &region.name))
-            {
+            if self.regions[..i].iter().any(|r| same(&r.name, &region.name)) {
                 let problem = format!("is '{}', as another is but for case", region.name);
                 return Err(Error::invalid(
                     &format!("regions[{i}].name"),
@@ -136,11 +133,7 @@ impl LocalConfig {
             ("max_vcpu", self.max_vcpu),
         ] {
             if !(1..=1_000_000).contains(&value) {
-                return Err(Error::invalid(
-                    field,
-                    format_args!("is {value}"),
-                    "1 to 1000000",
-                ));
+                return Err(Error::invalid(field, format_args!("is {value}"), "1 to 1000000"));
             }
         }
         match &self.prices {
@@ -158,13 +151,7 @@ fn same(a: &Region, b: &Region) -> bool {
 impl LocalRegion {
     /// A region of which nothing but the name is known.
     pub fn new(name: Region) -> Self {
-        Self {
-            name,
-            zones: Vec::new(),
-            country: None,
-            coordinates: None,
-            compliance: Vec::new(),
-        }
+        Self { name, zones: Vec::new(), country: None, coordinates: None, compliance: Vec::new() }
     }
 
     fn validate(&self, field: &str) -> Result<()> {
@@ -192,11 +179,7 @@ impl LocalRegion {
         {
             let field = format!("{field}.country");
             let problem = format!("is '{}'", country.escape_debug());
-            return Err(Error::invalid(
-                &field,
-                problem,
-                "an ISO 3166-1 alpha-2 code such as DE",
-            ));
+            return Err(Error::invalid(&field, problem, "an ISO 3166-1 alpha-2 code such as DE"));
         }
         if let Some((lat, lon)) = self.coordinates
             && !((-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon))
@@ -208,9 +191,7 @@ impl LocalRegion {
                 "-90 to 90, -180 to 180",
             ));
         }
-        self.compliance
-            .iter()
-            .try_for_each(|c| check_text(&format!("{field}.compliance"), c, 64))
+        self.compliance.iter().try_for_each(|c| check_text(&format!("{field}.compliance"), c, 64))
     }
 
     pub(crate) fn info(&self, available: bool) -> RegionInfo {
@@ -300,27 +281,12 @@ mod tests {
         for (text, says) in [
             (r#"{"root": "", "regions": ["a"]}"#, "root is empty"),
             (r#"{"root": "x", "regions": []}"#, "regions is empty"),
-            (
-                r#"{"root": "x", "regions": ["a", "A"]}"#,
-                "regions[1].name is 'A'",
-            ),
+            (r#"{"root": "x", "regions": ["a", "A"]}"#, "regions[1].name is 'A'"),
             (r#"{"root": "x", "regions": ["../a"]}"#, "region is '../a'"),
-            (
-                r#"{"root": "x", "regions": ["tmp"]}"#,
-                "regions[0].name is 'tmp'",
-            ),
-            (
-                r#"{"root": "x", "regions": [{"name": "a", "zone": []}]}"#,
-                "unknown field `zone`",
-            ),
-            (
-                r#"{"root": "x", "regions": [{"name": "a", "name": "b"}]}"#,
-                "duplicate field",
-            ),
-            (
-                r#"{"root": "x", "regions": [{"name": "a", "zones": ["z", "z"]}]}"#,
-                "zones[1]",
-            ),
+            (r#"{"root": "x", "regions": ["tmp"]}"#, "regions[0].name is 'tmp'"),
+            (r#"{"root": "x", "regions": [{"name": "a", "zone": []}]}"#, "unknown field `zone`"),
+            (r#"{"root": "x", "regions": [{"name": "a", "name": "b"}]}"#, "duplicate field"),
+            (r#"{"root": "x", "regions": [{"name": "a", "zones": ["z", "z"]}]}"#, "zones[1]"),
             (
                 r#"{"root": "x", "regions": [{"name": "a", "country": "Germany"}]}"#,
                 "country is 'Germany'",
@@ -329,22 +295,13 @@ mod tests {
                 r#"{"root": "x", "regions": [{"name": "a", "coordinates": [91, 0]}]}"#,
                 "coordinates are 91",
             ),
-            (
-                r#"{"root": "x", "regions": ["a"], "max_page_size": 0}"#,
-                "max_page_size is 0",
-            ),
-            (
-                r#"{"root": "x", "regions": ["a"], "max_instances": -1}"#,
-                "-1",
-            ),
+            (r#"{"root": "x", "regions": ["a"], "max_page_size": 0}"#, "max_page_size is 0"),
+            (r#"{"root": "x", "regions": ["a"], "max_instances": -1}"#, "-1"),
             (
                 r#"{"root": "x", "regions": ["a"], "prices": {"vcpu_hour": "-0.1"}}"#,
                 "prices.vcpu_hour is -0.1",
             ),
-            (
-                r#"{"root": "x", "regions": ["a"], "colour": 1}"#,
-                "unknown field `colour`",
-            ),
+            (r#"{"root": "x", "regions": ["a"], "colour": 1}"#, "unknown field `colour`"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

@@ -85,10 +85,7 @@ impl LocalDatabase {
         let engines = Engines::find(config)?;
         Ok(Self {
             state: state.clone(),
-            capabilities: DatabaseCapabilities {
-                names: NAMES,
-                engines: engines.capabilities(),
-            },
+            capabilities: DatabaseCapabilities { names: NAMES, engines: engines.capabilities() },
             engines,
         })
     }
@@ -105,10 +102,7 @@ impl LocalDatabase {
             .locked(move |s| s.all::<DatabaseBody>(ResourceKind::Database, &wanted))
             .await?;
         let mut first = Ok(());
-        for record in records
-            .into_iter()
-            .filter(|r| r.status == ResourceStatus::Running)
-        {
+        for record in records.into_iter().filter(|r| r.status == ResourceStatus::Running) {
             let (this, id) = (self.clone(), record.id.clone());
             let started = detached(async move { this.start(&id).await }).await;
             first = first
@@ -139,9 +133,7 @@ impl LocalDatabase {
     /// By how many seconds a replica is behind; `None` for a primary.
     pub(crate) async fn replication_lag(&self, id: &ResourceId) -> Result<Option<f64>> {
         let record = self.running(id).await?;
-        self.engines
-            .lag(&self.state.data_dir(id)?, &record.body)
-            .await
+        self.engines.lag(&self.state.data_dir(id)?, &record.body).await
     }
 
     /// A server that is in service.
@@ -169,10 +161,7 @@ impl LocalDatabase {
             replica_of: None,
             delete_protection: spec.delete_protection,
         };
-        let begun = self
-            .state
-            .begin(new_server(spec, token, fingerprint(spec)?, body))
-            .await?;
+        let begun = self.state.begin(new_server(spec, token, fingerprint(spec)?, body)).await?;
         self.make(begun, origin, None).await
     }
 
@@ -186,11 +175,8 @@ impl LocalDatabase {
         self.state.check_id(from, ResourceKind::Snapshot)?;
         let snapshot = self.state.get::<SnapshotBody>(from).await?;
         if snapshot.status != ResourceStatus::Running {
-            let message = format!(
-                "the snapshot '{}' is {}",
-                snapshot.name,
-                snapshot.status.as_str()
-            );
+            let message =
+                format!("the snapshot '{}' is {}", snapshot.name, snapshot.status.as_str());
             return Err(Error::new(ErrorKind::Conflict, message));
         }
         let (old, new) = (&snapshot.body, spec.engine);
@@ -225,10 +211,7 @@ impl LocalDatabase {
         self.state.check_up(&spec.region)?;
         let source = self.state.get::<DatabaseBody>(&spec.source).await?;
         if !self.capabilities.engine(source.body.engine)?.replicas {
-            return Err(Error::unsupported(format_args!(
-                "replicas of {}",
-                source.body.engine
-            )));
+            return Err(Error::unsupported(format_args!("replicas of {}", source.body.engine)));
         }
         if source.body.replica_of.is_some() {
             return Err(Error::unsupported("replicas of replicas"));
@@ -280,9 +263,7 @@ impl LocalDatabase {
             ));
         }
         if spec.public {
-            return Err(Error::unsupported(
-                "database servers that the internet can reach",
-            ));
+            return Err(Error::unsupported("database servers that the internet can reach"));
         }
         self.engines.check(spec).await
     }
@@ -309,11 +290,7 @@ impl LocalDatabase {
             loop {
                 tries -= 1;
                 let body = this.choose_port(&record.id).await?;
-                match this
-                    .engines
-                    .create(&folder, &body, &record.id, origin.clone())
-                    .await
-                {
+                match this.engines.create(&folder, &body, &record.id, origin.clone()).await {
                     // Somebody took the port between its choice and its use.
                     Err(error) if error.kind() == ErrorKind::Conflict && tries > 0 => {
                         tracing::debug!(%error, "choosing another port");
@@ -360,8 +337,7 @@ impl LocalDatabase {
                             .with_resource(doomed.to_string()));
                     }
                     s.check_unused(&doomed)?;
-                    record.status = ResourceStatus::Deleting;
-                    s.write(&record)?;
+                    s.mark_deleting(&mut record)?;
                     Ok(Some(record))
                 })
                 .await?;
@@ -396,10 +372,7 @@ impl LocalDatabase {
         let pruned = async {
             let record = self.running(primary).await?;
             let followed = primary.clone();
-            let replicas = self
-                .state
-                .locked(move |s| replicas_of(s, &followed))
-                .await?;
+            let replicas = self.state.locked(move |s| replicas_of(s, &followed)).await?;
             let folder = self.state.data_dir(primary)?;
             self.engines.prune(&folder, &record.body, &replicas).await
         };
@@ -415,9 +388,7 @@ impl LocalDatabase {
             return self.view(record).await;
         };
         let record = self.running(id).await?;
-        self.engines
-            .promote(&self.state.data_dir(id)?, &record.body)
-            .await?;
+        self.engines.promote(&self.state.data_dir(id)?, &record.body).await?;
         let promoted = self
             .state
             .update::<DatabaseBody, _>(id, |record| {
@@ -457,15 +428,9 @@ impl LocalDatabase {
             .await?;
         let this = self.clone();
         let record = complete(&self.state, begun, move |record| async move {
-            let (from, to) = (
-                this.state.data_dir(&source.id)?,
-                this.state.data_dir(&record.id)?,
-            );
+            let (from, to) = (this.state.data_dir(&source.id)?, this.state.data_dir(&record.id)?);
             let size = this.engines.snapshot(&from, &source.body, &to).await?;
-            Ok(SnapshotBody {
-                size: Some(size),
-                ..record.body
-            })
+            Ok(SnapshotBody { size: Some(size), ..record.body })
         })
         .await?;
         Ok(snapshot_view(record))
@@ -502,8 +467,7 @@ impl Database for LocalDatabase {
             self.state.check_id(id, ResourceKind::Database)?;
             self.view(self.state.get(id).await?).await
         };
-        got.await
-            .map_err(self.state.in_call("database.get_database"))
+        got.await.map_err(self.state.in_call("database.get_database"))
     }
 
     async fn list_databases_page(
@@ -514,9 +478,7 @@ impl Database for LocalDatabase {
         let state = self.state.clone();
         let listed = self
             .state
-            .list_page(ResourceKind::Database, query, page, move |record| {
-                view(&state, record)
-            })
+            .list_page(ResourceKind::Database, query, page, move |record| view(&state, record))
             .await;
         listed.map_err(self.state.in_call("database.list_databases_page"))
     }
@@ -531,13 +493,9 @@ impl Database for LocalDatabase {
         let connection = async {
             let record = self.running(id).await?;
             let (engines, folder) = (self.engines.clone(), self.state.data_dir(id)?);
-            self.state
-                .blocking(move || engines.connection(&folder, &record.body))
-                .await
+            self.state.blocking(move || engines.connection(&folder, &record.body)).await
         };
-        connection
-            .await
-            .map_err(self.state.in_call("database.connection"))
+        connection.await.map_err(self.state.in_call("database.connection"))
     }
 
     async fn sql(&self, id: &ResourceId) -> Result<Arc<dyn Sql>> {
@@ -560,8 +518,7 @@ impl Database for LocalDatabase {
             self.state.check_id(id, ResourceKind::Snapshot)?;
             self.state.get(id).await.map(snapshot_view)
         };
-        got.await
-            .map_err(self.state.in_call("database.get_snapshot"))
+        got.await.map_err(self.state.in_call("database.get_snapshot"))
     }
 
     async fn list_snapshots_page(
@@ -571,9 +528,7 @@ impl Database for LocalDatabase {
     ) -> Result<Page<Snapshot>> {
         let listed = self
             .state
-            .list_page(ResourceKind::Snapshot, query, page, |record| {
-                Ok(snapshot_view(record))
-            })
+            .list_page(ResourceKind::Snapshot, query, page, |record| Ok(snapshot_view(record)))
             .await;
         listed.map_err(self.state.in_call("database.list_snapshots_page"))
     }
@@ -612,8 +567,6 @@ impl Database for LocalDatabase {
             }
             this.promote(&replica).await
         });
-        promoted
-            .await
-            .map_err(self.state.in_call("database.promote_replica"))
+        promoted.await.map_err(self.state.in_call("database.promote_replica"))
     }
 }

@@ -36,11 +36,7 @@ pub(crate) fn corrupt(path: &Path, problem: impl Display) -> Error {
 
 /// A task that did not come to its end.
 pub(crate) fn join_error(error: tokio::task::JoinError) -> Error {
-    let kind = if error.is_cancelled() {
-        ErrorKind::Cancelled
-    } else {
-        ErrorKind::Internal
-    };
+    let kind = if error.is_cancelled() { ErrorKind::Cancelled } else { ErrorKind::Internal };
     Error::new(kind, format!("a background task ended early: {error}")).with_effect(Effect::Unknown)
 }
 
@@ -53,10 +49,7 @@ mod tests {
         let path = Path::new("/data/x.json");
         for (io, kind) in [
             (io::ErrorKind::StorageFull, ErrorKind::StorageFull),
-            (
-                io::ErrorKind::ReadOnlyFilesystem,
-                ErrorKind::PermissionDenied,
-            ),
+            (io::ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied),
             (io::ErrorKind::PermissionDenied, ErrorKind::PermissionDenied),
             // A missing file of ours must not look like a resource that does not exist.
             (io::ErrorKind::NotFound, ErrorKind::Corrupt),
@@ -64,10 +57,7 @@ mod tests {
         ] {
             let error = io_error("write", path)(io.into());
             assert_eq!(error.kind(), kind);
-            assert!(
-                error.to_string().contains("cannot write /data/x.json"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("cannot write /data/x.json"), "{error}");
         }
     }
 }

@@ -110,18 +110,12 @@ fn write_files(
 
 impl LocalFunctions {
     pub(crate) fn new(state: &Arc<State>) -> Self {
-        Self {
-            state: state.clone(),
-        }
+        Self { state: state.clone() }
     }
 
     async fn create(&self, spec: &FunctionSpec, token: &ClientToken) -> Result<Function> {
         spec.check(&capabilities())?;
-        process::check_reserved(
-            spec.environment
-                .keys()
-                .chain(spec.secret_environment.keys()),
-        )?;
+        process::check_reserved(spec.environment.keys().chain(spec.secret_environment.keys()))?;
         let FunctionCode::Executable(command) = &spec.code else {
             return Err(Error::unsupported("functions that are not executables"));
         };
@@ -172,8 +166,7 @@ impl LocalFunctions {
                     return Ok(false);
                 };
                 s.check_unused(&id)?;
-                record.status = ResourceStatus::Deleting;
-                s.write(&record)?;
+                s.mark_deleting(&mut record)?;
                 process::kill_all(id.native(), None)?;
                 s.remove(&id)
             })
@@ -221,14 +214,9 @@ impl LocalFunctions {
         let outcome = converse(child, input, limit).await;
         drop(slot);
         // A region that went down meanwhile took the call with it.
-        self.state
-            .check_up(&record.id.region)
-            .map_err(|e| e.with_effect(Effect::Unknown))?;
+        self.state.check_up(&record.id.region).map_err(|e| e.with_effect(Effect::Unknown))?;
         let Some(outcome) = outcome? else {
-            let message = format!(
-                "the function '{}' did not end within {limit:?}",
-                record.name
-            );
+            let message = format!("the function '{}' did not end within {limit:?}", record.name);
             return Err(
                 Error::new(ErrorKind::Timeout, message).with_resource(record.id.to_string())
             );
@@ -254,10 +242,7 @@ fn take_slot(state: &State, record: &FunctionRecord) -> Result<File> {
             Err(std::fs::TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
         }
     }
-    let message = format!(
-        "{} calls of '{}' run already",
-        record.body.concurrency, record.name
-    );
+    let message = format!("{} calls of '{}' run already", record.body.concurrency, record.name);
     Err(Error::new(ErrorKind::RateLimited, message)
         .with_scope(Scope::Resource)
         .with_retry(Retry::Backoff))
@@ -294,11 +279,8 @@ async fn converse(
     limit: Duration,
 ) -> Result<Option<Outcome>> {
     let leader = child.id().and_then(Identity::of);
-    let (stdin, stdout, stderr) = (
-        child.stdin().take(),
-        child.stdout().take(),
-        child.stderr().take(),
-    );
+    let (stdin, stdout, stderr) =
+        (child.stdin().take(), child.stdout().take(), child.stderr().take());
     let write = async {
         if let Some(mut stdin) = stdin {
             // A function need not read its input.
@@ -347,11 +329,7 @@ async fn converse(
         )
         .with_effect(Effect::Done));
     };
-    Ok(Some(Outcome {
-        status,
-        stdout: stdout?,
-        stderr: stderr?,
-    }))
+    Ok(Some(Outcome { status, stdout: stdout?, stderr: stderr? }))
 }
 
 /// A part of a stream that was read to its end.
@@ -365,10 +343,7 @@ impl Captured {
         stream: Option<impl AsyncRead + Unpin>,
         keep: impl Fn(&mut Vec<u8>) -> bool,
     ) -> std::io::Result<Self> {
-        let mut captured = Self {
-            bytes: Vec::new(),
-            cut: false,
-        };
+        let mut captured = Self { bytes: Vec::new(), cut: false };
         let Some(mut stream) = stream else {
             return Ok(captured);
         };
@@ -423,9 +398,7 @@ impl Outcome {
             });
         }
         if self.stdout.cut {
-            return Err(format!(
-                "its output is larger than {MAX_PAYLOAD_BYTES} bytes"
-            ));
+            return Err(format!("its output is larger than {MAX_PAYLOAD_BYTES} bytes"));
         }
         if self.stdout.bytes.trim_ascii().is_empty() {
             return Ok(Value::Null);
@@ -447,8 +420,7 @@ impl Functions for LocalFunctions {
             self.state.check_id(id, ResourceKind::Function)?;
             view(self.state.get(id).await?)
         };
-        got.await
-            .map_err(self.state.in_call("functions.get_function"))
+        got.await.map_err(self.state.in_call("functions.get_function"))
     }
 
     async fn list_functions_page(
@@ -456,10 +428,7 @@ impl Functions for LocalFunctions {
         query: &ListQuery,
         page: &PageRequest,
     ) -> Result<Page<Function>> {
-        let listed = self
-            .state
-            .list_page(ResourceKind::Function, query, page, view)
-            .await;
+        let listed = self.state.list_page(ResourceKind::Function, query, page, view).await;
         listed.map_err(self.state.in_call("functions.list_functions"))
     }
 

@@ -12,11 +12,7 @@ use crate::state::{Record, State};
 /// How many items the page may have.
 pub(crate) fn page_size(page: &PageRequest, most: u32) -> Result<usize> {
     match page.size {
-        Some(0) => Err(Error::invalid(
-            "page size",
-            "is 0",
-            format_args!("1 to {most}"),
-        )),
+        Some(0) => Err(Error::invalid("page size", "is 0", format_args!("1 to {most}"))),
         size => Ok(size.unwrap_or(most).min(most) as usize),
     }
 }
@@ -27,11 +23,7 @@ pub(crate) fn page_start(page: &PageRequest) -> Result<Option<ResourceId>> {
         return Ok(None);
     };
     after.as_str().parse().map(Some).map_err(|_| {
-        Error::invalid(
-            "page token",
-            format_args!("is '{after}'"),
-            "what the page before returned",
-        )
+        Error::invalid("page token", format_args!("is '{after}'"), "what the page before returned")
     })
 }
 
@@ -45,13 +37,8 @@ pub(crate) fn cut<V>(
         return Ok(Page::last(items));
     }
     items.truncate(size);
-    let next = items
-        .last()
-        .map(|last| PageToken::new(id(last).to_string()));
-    Ok(Page {
-        next: next.transpose()?,
-        items,
-    })
+    let next = items.last().map(|last| PageToken::new(id(last).to_string()));
+    Ok(Page { next: next.transpose()?, items })
 }
 
 /// A page of what is computed anew for every call; its token is the number of items before it.
@@ -68,13 +55,8 @@ pub(crate) fn page_of<T>(all: Vec<T>, page: &PageRequest, most: u32) -> Result<P
         })?,
     };
     let end = start.saturating_add(size);
-    let next = (end < all.len())
-        .then(|| PageToken::new(end.to_string()))
-        .transpose()?;
-    Ok(Page {
-        items: all.into_iter().skip(start).take(size).collect(),
-        next,
-    })
+    let next = (end < all.len()).then(|| PageToken::new(end.to_string())).transpose()?;
+    Ok(Page { items: all.into_iter().skip(start).take(size).collect(), next })
 }
 
 impl State {
@@ -118,17 +100,12 @@ impl State {
             Some(region) => vec![self.region(region)?.name.clone()],
             None => self.regions().iter().map(|r| r.name.clone()).collect(),
         };
-        regions
-            .iter()
-            .try_for_each(|region| self.check_up(region))?;
+        regions.iter().try_for_each(|region| self.check_up(region))?;
         let first = match &after {
             None => 0,
-            Some(id) => regions
-                .iter()
-                .position(|r| *r == id.region)
-                .ok_or_else(|| {
-                    Error::invalid("page token", "is of another query", "the same query again")
-                })?,
+            Some(id) => regions.iter().position(|r| *r == id.region).ok_or_else(|| {
+                Error::invalid("page token", "is of another query", "the same query again")
+            })?,
         };
         let mut items = Vec::new();
         for region in &regions[first..] {

@@ -21,11 +21,8 @@ use crate::{
 
 /// The metrics on offer: those of instances, and that of replicas where there can be any.
 pub(crate) fn offered(replicas: bool) -> Vec<MetricName> {
-    let of_instances = [
-        MetricName::CpuUtilization,
-        MetricName::MemoryUtilization,
-        MetricName::MemoryBytes,
-    ];
+    let of_instances =
+        [MetricName::CpuUtilization, MetricName::MemoryUtilization, MetricName::MemoryBytes];
     let of_replicas = replicas.then_some(MetricName::ReplicationLag);
     of_instances.into_iter().chain(of_replicas).collect()
 }
@@ -41,10 +38,7 @@ pub(crate) struct LocalMetrics {
 
 impl LocalMetrics {
     pub(crate) fn new(state: &Arc<State>, database: &Arc<LocalDatabase>) -> Self {
-        Self {
-            state: state.clone(),
-            database: database.clone(),
-        }
+        Self { state: state.clone(), database: database.clone() }
     }
 
     async fn query(&self, query: &MetricQuery) -> Result<Vec<MetricPoint>> {
@@ -59,9 +53,7 @@ impl LocalMetrics {
             )
             | (ResourceKind::Database, MetricName::ReplicationLag) => {}
             (kind, _) => {
-                return Err(Error::unsupported(format_args!(
-                    "the metric {metric} of a {kind}"
-                )));
+                return Err(Error::unsupported(format_args!("the metric {metric} of a {kind}")));
             }
         }
         let Some(at) = last_step(query, Timestamp::now()) else {
@@ -73,10 +65,7 @@ impl LocalMetrics {
             ResourceKind::Database => self.database.replication_lag(id).await?,
             _ => self.of_instance(id, metric).await?,
         };
-        Ok(value
-            .map(|value| MetricPoint { at, value })
-            .into_iter()
-            .collect())
+        Ok(value.map(|value| MetricPoint { at, value }).into_iter().collect())
     }
 
     async fn of_instance(&self, id: &ResourceId, metric: MetricName) -> Result<Option<f64>> {
@@ -144,10 +133,7 @@ async fn measure(state: &State, record: &Record<InstanceBody>) -> Result<Option<
 }
 
 fn look(system: &mut System, pids: &[Pid]) {
-    let what = ProcessRefreshKind::nothing()
-        .with_cpu()
-        .with_memory()
-        .without_tasks();
+    let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(pids), true, what);
 }
 

@@ -18,12 +18,7 @@ use crate::{
 };
 
 pub(crate) fn capabilities() -> NetworkCapabilities {
-    NetworkCapabilities {
-        names: NAMES,
-        firewalls: true,
-        peering: true,
-        overlap_refused: true,
-    }
+    NetworkCapabilities { names: NAMES, firewalls: true, peering: true, overlap_refused: true }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,11 +62,7 @@ pub(crate) fn check_subnet(
                 return Ok(());
             }
             let names: Vec<_> = body.subnets.iter().map(|s| s.name.as_str()).collect();
-            Err(Error::invalid(
-                "subnet",
-                format_args!("is '{subnet}'"),
-                names.join(", "),
-            ))
+            Err(Error::invalid("subnet", format_args!("is '{subnet}'"), names.join(", ")))
         }
     }
 }
@@ -80,10 +71,8 @@ pub(crate) fn check_subnet(
 fn check_overlap(s: &Locked<'_>, region: &Region, cidr: &IpNet) -> Result<()> {
     for other in s.all::<NetworkBody>(ResourceKind::Network, region)? {
         if overlaps(&other.body.cidr, cidr) {
-            let message = format!(
-                "{cidr} overlaps the network '{}' {}",
-                other.name, other.body.cidr
-            );
+            let message =
+                format!("{cidr} overlaps the network '{}' {}", other.name, other.body.cidr);
             return Err(
                 Error::new(ErrorKind::Conflict, message).with_resource(other.id.to_string())
             );
@@ -160,9 +149,7 @@ impl Plain<'_> {
 
 impl LocalNetwork {
     pub(crate) fn new(state: &Arc<State>) -> Self {
-        Self {
-            state: state.clone(),
-        }
+        Self { state: state.clone() }
     }
 
     /// Records a resource after a check that its first creation has to pass.
@@ -224,10 +211,7 @@ impl LocalNetwork {
                 zone: subnet.zone.clone(),
             })
         });
-        let body = NetworkBody {
-            cidr: spec.cidr,
-            subnets: subnets.collect::<Result<_>>()?,
-        };
+        let body = NetworkBody { cidr: spec.cidr, subnets: subnets.collect::<Result<_>>()? };
         let plain = Plain {
             kind: ResourceKind::Network,
             region: &spec.region,
@@ -237,9 +221,7 @@ impl LocalNetwork {
         };
         let new = plain.record(spec, token, body)?;
         let (region, cidr) = (spec.region.clone(), spec.cidr);
-        let record = self
-            .create(new, move |s| check_overlap(s, &region, &cidr))
-            .await?;
+        let record = self.create(new, move |s| check_overlap(s, &region, &cidr)).await?;
         network_view(record)
     }
 
@@ -252,10 +234,7 @@ impl LocalNetwork {
             tags: &spec.tags,
             uses: vec![spec.network.clone()],
         };
-        let body = FirewallBody {
-            network: spec.network.clone(),
-            rules: spec.rules.clone(),
-        };
+        let body = FirewallBody { network: spec.network.clone(), rules: spec.rules.clone() };
         let new = plain.record(spec, token, body)?;
         firewall_view(self.create(new, |_| Ok(())).await?)
     }
@@ -269,10 +248,7 @@ impl LocalNetwork {
             tags: &spec.tags,
             uses: vec![spec.network.clone(), spec.peer.clone()],
         };
-        let body = PeeringBody {
-            network: spec.network.clone(),
-            peer: spec.peer.clone(),
-        };
+        let body = PeeringBody { network: spec.network.clone(), peer: spec.peer.clone() };
         let new = plain.record(spec, token, body)?;
         let (network, peer) = (spec.network.clone(), spec.peer.clone());
         let check = move |s: &Locked<'_>| {
@@ -280,11 +256,7 @@ impl LocalNetwork {
             let peer = s.read::<NetworkBody>(&peer)?;
             if overlaps(&network.body.cidr, &peer.body.cidr) {
                 let problem = format!("{} overlaps {}", peer.body.cidr, network.body.cidr);
-                return Err(Error::invalid(
-                    "peer",
-                    problem,
-                    "networks without common addresses",
-                ));
+                return Err(Error::invalid("peer", problem, "networks without common addresses"));
             }
             Ok(())
         };
@@ -304,10 +276,7 @@ impl Network for LocalNetwork {
     }
 
     async fn get_network(&self, id: &ResourceId) -> Result<VirtualNetwork> {
-        let got = self
-            .get(id, ResourceKind::Network)
-            .await
-            .and_then(network_view);
+        let got = self.get(id, ResourceKind::Network).await.and_then(network_view);
         got.map_err(self.state.in_call("network.get_network"))
     }
 
@@ -316,10 +285,7 @@ impl Network for LocalNetwork {
         query: &ListQuery,
         page: &PageRequest,
     ) -> Result<Page<VirtualNetwork>> {
-        let listed = self
-            .state
-            .list_page(ResourceKind::Network, query, page, network_view)
-            .await;
+        let listed = self.state.list_page(ResourceKind::Network, query, page, network_view).await;
         listed.map_err(self.state.in_call("network.list_networks"))
     }
 
@@ -334,10 +300,7 @@ impl Network for LocalNetwork {
     }
 
     async fn get_firewall(&self, id: &ResourceId) -> Result<Firewall> {
-        let got = self
-            .get(id, ResourceKind::Firewall)
-            .await
-            .and_then(firewall_view);
+        let got = self.get(id, ResourceKind::Firewall).await.and_then(firewall_view);
         got.map_err(self.state.in_call("network.get_firewall"))
     }
 
@@ -346,10 +309,7 @@ impl Network for LocalNetwork {
         query: &ListQuery,
         page: &PageRequest,
     ) -> Result<Page<Firewall>> {
-        let listed = self
-            .state
-            .list_page(ResourceKind::Firewall, query, page, firewall_view)
-            .await;
+        let listed = self.state.list_page(ResourceKind::Firewall, query, page, firewall_view).await;
         listed.map_err(self.state.in_call("network.list_firewalls"))
     }
 
@@ -364,10 +324,7 @@ impl Network for LocalNetwork {
     }
 
     async fn get_peering(&self, id: &ResourceId) -> Result<Peering> {
-        let got = self
-            .get(id, ResourceKind::Peering)
-            .await
-            .and_then(peering_view);
+        let got = self.get(id, ResourceKind::Peering).await.and_then(peering_view);
         got.map_err(self.state.in_call("network.get_peering"))
     }
 
@@ -376,10 +333,7 @@ impl Network for LocalNetwork {
         query: &ListQuery,
         page: &PageRequest,
     ) -> Result<Page<Peering>> {
-        let listed = self
-            .state
-            .list_page(ResourceKind::Peering, query, page, peering_view)
-            .await;
+        let listed = self.state.list_page(ResourceKind::Peering, query, page, peering_view).await;
         listed.map_err(self.state.in_call("network.list_peerings"))
     }
 

@@ -24,12 +24,8 @@ use crate::{
 };
 
 /// The rule for the names of everything here: names never become part of a path, so any will do.
-pub(crate) const NAMES: NameRule = NameRule {
-    min: 1,
-    max: 255,
-    alphabet: Alphabet::Any,
-    alphanumeric_ends: false,
-};
+pub(crate) const NAMES: NameRule =
+    NameRule { min: 1, max: 255, alphabet: Alphabet::Any, alphanumeric_ends: false };
 
 /// A cloud on this machine. Cheap to clone; clones are the same cloud.
 ///
@@ -120,9 +116,7 @@ impl LocalCloud {
             config,
             capabilities,
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What it was opened with.
@@ -200,10 +194,7 @@ fn capabilities(config: &LocalConfig, database: &LocalDatabase) -> Capabilities 
             retention: Duration::ZERO,
         }),
         dns: None,
-        billing: Some(BillingCapabilities {
-            prices: config.prices.is_some(),
-            costs: false,
-        }),
+        billing: Some(BillingCapabilities { prices: config.prices.is_some(), costs: false }),
     }
 }
 
@@ -241,9 +232,7 @@ impl Cloud for LocalCloud {
 
     async fn regions(&self) -> Result<Vec<RegionInfo>> {
         let regions = self.inner.state.regions().iter();
-        regions
-            .map(|region| Ok(region.info(!self.is_down(&region.name)?)))
-            .collect()
+        regions.map(|region| Ok(region.info(!self.is_down(&region.name)?))).collect()
     }
 
     fn compute(&self) -> Result<Arc<dyn Compute>> {
@@ -281,10 +270,7 @@ impl Cloud for LocalCloud {
     ) -> Result<Page<Resource>> {
         let size = page_size(page, self.inner.config.max_page_size)?;
         let after = page_start(page)?;
-        let mut kinds = ResourceKind::ALL
-            .into_iter()
-            .filter(|k| query.wants(*k))
-            .peekable();
+        let mut kinds = ResourceKind::ALL.into_iter().filter(|k| query.wants(*k)).peekable();
         if let Some(after) = &after {
             while kinds.next_if(|k| *k != after.kind).is_some() {}
         }
@@ -293,10 +279,7 @@ impl Cloud for LocalCloud {
         for kind in kinds {
             loop {
                 let most = u32::try_from(size + 1 - items.len()).unwrap_or(u32::MAX);
-                let request = PageRequest {
-                    size: Some(most),
-                    after: after.take(),
-                };
+                let request = PageRequest { size: Some(most), after: after.take() };
                 let more = self.kind_page(kind, &query.list, &request).await?;
                 items.extend(more.items);
                 if items.len() > size {

@@ -66,8 +66,7 @@ impl LocalCloud {
     pub fn is_down(&self, region: &Region) -> Result<bool> {
         self.state().region(region)?;
         let mark = self.state().down_mark(region);
-        mark.try_exists()
-            .map_err(|e| io_error("look for", &mark)(e).with_effect(Effect::None))
+        mark.try_exists().map_err(|e| io_error("look for", &mark)(e).with_effect(Effect::None))
     }
 }
 

@@ -215,11 +215,8 @@ impl State {
         if !mark.try_exists().map_err(io_error("look for", &mark))? {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("region {region} of {} is down", self.id),
-        )
-        .with_resource(region.as_str()))
+        Err(Error::new(ErrorKind::Unavailable, format!("region {region} of {} is down", self.id))
+            .with_resource(region.as_str()))
     }
 
     /// Refuses an id of another kind, and a region that is unknown or down.
@@ -275,10 +272,7 @@ impl State {
         self.blocking(move || {
             let _turn = turn;
             let _lock = lock_file(&state.folder.join("lock"))?;
-            work(&Locked {
-                state: &state,
-                while_down,
-            })
+            work(&Locked { state: &state, while_down })
         })
         .await
     }
@@ -288,9 +282,7 @@ impl State {
         &self,
         work: impl FnOnce() -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(join_error)?
+        tokio::task::spawn_blocking(work).await.map_err(join_error)?
     }
 
     /// [`Locked::begin`].

@@ -71,9 +71,7 @@ pub(crate) struct LocalStorage {
 
 impl LocalStorage {
     pub(crate) fn new(state: &Arc<State>) -> Self {
-        Self {
-            state: state.clone(),
-        }
+        Self { state: state.clone() }
     }
 
     async fn create(&self, spec: &BucketSpec, token: &ClientToken) -> Result<Bucket> {
@@ -87,9 +85,7 @@ impl LocalStorage {
             tags: spec.tags.clone(),
             uses: Vec::new(),
             status: ResourceStatus::Creating,
-            body: BucketBody {
-                versioning: spec.versioning,
-            },
+            body: BucketBody { versioning: spec.versioning },
         };
         let record = self
             .state
@@ -99,11 +95,15 @@ impl LocalStorage {
                     Begun::New(record) | Begun::Unfinished(record) => record,
                 };
                 let folder = s.state().data_dir(&record.id)?;
-                for part in ["blobs", "keys", "versions"] {
-                    make_dir(&folder.join(part))?;
-                }
                 record.status = ResourceStatus::Running;
-                s.write(&record)?;
+                let made = ["blobs", "keys", "versions"]
+                    .iter()
+                    .try_for_each(|part| make_dir(&folder.join(part)))
+                    .and_then(|()| s.write(&record));
+                if let Err(error) = made {
+                    s.remove(&record.id)?;
+                    return Err(error);
+                }
                 Ok(record)
             })
             .await?;
@@ -138,8 +138,7 @@ impl LocalStorage {
                         .with_resource(id.to_string())
                         .with_hint("delete them first, or use DeleteOptions::with_contents"));
                 }
-                record.status = ResourceStatus::Deleting;
-                s.write(&record)?;
+                s.mark_deleting(&mut record)?;
                 s.remove(&id)
             })
             .await
@@ -161,9 +160,7 @@ impl LocalStorage {
     ) -> Result<Page<ObjectVersion>> {
         let objects = self.open(&query.bucket).await?;
         if !self.record(&query.bucket).await?.body.versioning {
-            return Err(Error::unsupported(
-                "versions in a bucket that does not keep them",
-            ));
+            return Err(Error::unsupported("versions in a bucket that does not keep them"));
         }
         let size = page_size(page, self.state.max_page_size())?;
         let after = match &page.after {
@@ -179,13 +176,8 @@ impl LocalStorage {
             return Ok(Page::last(items));
         }
         items.truncate(size);
-        let next = items
-            .last()
-            .map(|v| PageToken::new(format!("{}/{}", v.version, v.location)));
-        Ok(Page {
-            next: next.transpose()?,
-            items,
-        })
+        let next = items.last().map(|v| PageToken::new(format!("{}/{}", v.version, v.location)));
+        Ok(Page { next: next.transpose()?, items })
     }
 }
 
@@ -206,10 +198,7 @@ impl Storage for LocalStorage {
         query: &ListQuery,
         page: &PageRequest,
     ) -> Result<Page<Bucket>> {
-        let listed = self
-            .state
-            .list_page(ResourceKind::Bucket, query, page, view)
-            .await;
+        let listed = self.state.list_page(ResourceKind::Bucket, query, page, view).await;
         listed.map_err(self.state.in_call("storage.list_buckets"))
     }
 
@@ -219,10 +208,7 @@ impl Storage for LocalStorage {
     }
 
     async fn object_store(&self, id: &ResourceId) -> Result<Arc<dyn ObjectStore>> {
-        let opened = self
-            .open(id)
-            .await
-            .map_err(self.state.in_call("storage.object_store"))?;
+        let opened = self.open(id).await.map_err(self.state.in_call("storage.object_store"))?;
         Ok(Arc::new(opened))
     }
 

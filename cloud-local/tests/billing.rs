@@ -17,11 +17,7 @@ async fn prices_are_those_of_the_configuration() {
     let cloud = folder.open_with(config).await;
     assert!(cloud.capabilities().billing.as_ref().unwrap().prices);
     let billing = cloud.billing().unwrap();
-    let all = billing
-        .list_prices(&PriceQuery::default())
-        .complete()
-        .await
-        .unwrap();
+    let all = billing.list_prices(&PriceQuery::default()).complete().await.unwrap();
     // Four instance types and storage, in two regions; databases have no known price.
     assert_eq!(all.items().len(), 10);
     let query = PriceQuery {

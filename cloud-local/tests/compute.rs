@@ -34,10 +34,7 @@ async fn a_life_from_creation_to_deletion() {
     assert_eq!(made.instance_type, "local.1x1");
     assert_eq!(made.addresses[0].to_string(), "127.0.0.1");
     let console = until_console(&cloud, &made.id, "oops").await;
-    assert!(
-        console.contains("it is blue, hunter2, my data, in /"),
-        "{console}"
-    );
+    assert!(console.contains("it is blue, hunter2, my data, in /"), "{console}");
 
     compute.stop_instance(&made.id).await.unwrap();
     compute.stop_instance(&made.id).await.unwrap();
@@ -69,11 +66,8 @@ async fn a_life_from_creation_to_deletion() {
     let error = compute.get_instance(&made.id).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(folder.processes().is_empty());
-    let left: Vec<_> = folder
-        .files()
-        .into_iter()
-        .filter(|f| f.contains(made.id.native()))
-        .collect();
+    let left: Vec<_> =
+        folder.files().into_iter().filter(|f| f.contains(made.id.native())).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -84,11 +78,8 @@ async fn one_token_makes_one_instance() {
     let compute = cloud.compute().unwrap();
     let (spec, same) = (sleeper("web"), token());
     let calls = (0..8).map(|_| compute.create_instance(&spec, &same));
-    let made: Vec<_> = futures::future::join_all(calls)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let made: Vec<_> =
+        futures::future::join_all(calls).await.into_iter().map(Result::unwrap).collect();
     assert!(made.iter().all(|i| i.id == made[0].id));
     wait_until("one process", &patience(), || async {
         Ok((folder.processes().len() == 1).then_some(()))
@@ -135,32 +126,13 @@ async fn what_cannot_be_is_refused_and_leaves_nothing() {
         "command cannot be started",
     )
     .await;
-    refused(
-        &|s| s.command = vec!["/etc/passwd".into()],
-        InvalidInput,
-        "command cannot be started",
-    )
-    .await;
+    refused(&|s| s.command = vec!["/etc/passwd".into()], InvalidInput, "command cannot be started")
+        .await;
     refused(&|s| s.name = "../x".into(), InvalidInput, "path separator").await;
-    refused(
-        &|s| s.region = region("mars-1"),
-        InvalidInput,
-        "accepted: eu-1, us-1",
-    )
-    .await;
-    refused(
-        &|s| s.zone = Some(Zone::new("eu-1z").unwrap()),
-        InvalidInput,
-        "accepted: eu-1a",
-    )
-    .await;
+    refused(&|s| s.region = region("mars-1"), InvalidInput, "accepted: eu-1, us-1").await;
+    refused(&|s| s.zone = Some(Zone::new("eu-1z").unwrap()), InvalidInput, "accepted: eu-1a").await;
     refused(&|s| s.spot = true, Unsupported, "spot").await;
-    refused(
-        &|s| s.size = InstanceSize::Exact("t3.large".into()),
-        InvalidInput,
-        "local.2x4",
-    )
-    .await;
+    refused(&|s| s.size = InstanceSize::Exact("t3.large".into()), InvalidInput, "local.2x4").await;
     refused(
         &|s| s.network = Some("network/eu-1/none".parse().unwrap()),
         NotFound,
@@ -168,62 +140,33 @@ async fn what_cannot_be_is_refused_and_leaves_nothing() {
     )
     .await;
     refused(
-        &|s| {
-            drop(
-                s.environment
-                    .insert("MULTICLOUD_RESOURCE".into(), "x".into()),
-            )
-        },
+        &|s| drop(s.environment.insert("MULTICLOUD_RESOURCE".into(), "x".into())),
         InvalidInput,
         "reserved",
     )
     .await;
     refused(
         &|s| {
-            drop(
-                s.secret_environment
-                    .insert("S".into(), SecretRef::Env("NO_SUCH_VARIABLE".into())),
-            )
+            drop(s.secret_environment.insert("S".into(), SecretRef::Env("NO_SUCH_VARIABLE".into())))
         },
         InvalidInput,
         "NO_SUCH_VARIABLE",
     )
     .await;
-    let huge = InstanceSize::AtLeast {
-        vcpu: 64,
-        memory: ByteSize::gib(1),
-        gpu: 0,
-    };
+    let huge = InstanceSize::AtLeast { vcpu: 64, memory: ByteSize::gib(1), gpu: 0 };
     refused(&|s| s.size = huge.clone(), CapacityUnavailable, "64 vCPU").await;
-    refused(
-        &|s| s.size = InstanceSize::Exact("local.8x16".into()),
-        QuotaExceeded,
-        "0 of 5 vcpu",
-    )
-    .await;
-    assert!(
-        !folder.files().iter().any(|f| f.contains("/records/")),
-        "{:?}",
-        folder.files()
-    );
+    refused(&|s| s.size = InstanceSize::Exact("local.8x16".into()), QuotaExceeded, "0 of 5 vcpu")
+        .await;
+    assert!(!folder.files().iter().any(|f| f.contains("/records/")), "{:?}", folder.files());
 
-    let one = compute
-        .create_instance(&sleeper("one"), &token())
-        .await
-        .unwrap();
+    let one = compute.create_instance(&sleeper("one"), &token()).await.unwrap();
     assert_eq!(one.zone, Some(Zone::new("eu-1a").unwrap()));
-    compute
-        .create_instance(&sleeper("two"), &token())
-        .await
-        .unwrap();
+    compute.create_instance(&sleeper("two"), &token()).await.unwrap();
     refused(&|_| {}, QuotaExceeded, "2 of 2 instances").await;
     let quotas = cloud.quotas(&region("eu-1")).await.unwrap();
     assert_eq!(quotas[0].available(), Some(0));
     compute.delete_instance(&one.id).await.unwrap();
-    assert_eq!(
-        cloud.quotas(&region("eu-1")).await.unwrap()[0].available(),
-        Some(1)
-    );
+    assert_eq!(cloud.quotas(&region("eu-1")).await.unwrap()[0].available(), Some(1));
 }
 
 #[tokio::test]
@@ -231,10 +174,7 @@ async fn a_program_that_ends_is_failed_with_its_reason() {
     let folder = Folder::new();
     let cloud = folder.open().await;
     let compute = cloud.compute().unwrap();
-    let made = compute
-        .create_instance(&shell("x", "exit 7"), &token())
-        .await
-        .unwrap();
+    let made = compute.create_instance(&shell("x", "exit 7"), &token()).await.unwrap();
     let seen = wait_until("reason", &patience(), || async {
         let now = compute.get_instance(&made.id).await?;
         let reason = now.status_reason.clone().unwrap_or_default();
@@ -295,10 +235,8 @@ async fn what_it_uses_is_measured() {
     let folder = Folder::new();
     let cloud = folder.open().await;
     let compute = cloud.compute().unwrap();
-    let busy = compute
-        .create_instance(&shell("busy", "while :; do :; done"), &token())
-        .await
-        .unwrap();
+    let busy =
+        compute.create_instance(&shell("busy", "while :; do :; done"), &token()).await.unwrap();
     let metrics = cloud.metrics().unwrap();
     let query = |metric| {
         let now = jiff::Timestamp::now();
@@ -306,32 +244,21 @@ async fn what_it_uses_is_measured() {
     };
     // On a busy machine it may not have had its turn yet.
     wait_until("CPU in use", &patience(), || async {
-        let cpu = metrics
-            .query_metrics(&query(MetricName::CpuUtilization))
-            .await?;
+        let cpu = metrics.query_metrics(&query(MetricName::CpuUtilization)).await?;
         assert_eq!(cpu.len(), 1);
         Ok((cpu[0].value > 1.0).then_some(()))
     })
     .await
     .unwrap();
-    let memory = metrics
-        .query_metrics(&query(MetricName::MemoryBytes))
-        .await
-        .unwrap();
+    let memory = metrics.query_metrics(&query(MetricName::MemoryBytes)).await.unwrap();
     assert!(memory[0].value > 100_000.0, "{memory:?}");
     let mut past = query(MetricName::MemoryBytes);
     past.to = past.from + jiff::SignedDuration::from_secs(60);
     assert!(metrics.query_metrics(&past).await.unwrap().is_empty());
-    let error = metrics
-        .query_metrics(&query(MetricName::QueueLength))
-        .await
-        .unwrap_err();
+    let error = metrics.query_metrics(&query(MetricName::QueueLength)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     compute.stop_instance(&busy.id).await.unwrap();
-    let none = metrics
-        .query_metrics(&query(MetricName::MemoryBytes))
-        .await
-        .unwrap();
+    let none = metrics.query_metrics(&query(MetricName::MemoryBytes)).await.unwrap();
     assert!(none.is_empty());
 }
 
@@ -349,18 +276,9 @@ async fn listings_go_by_page_and_over_kinds() {
         made.push(compute.create_instance(&spec, &token()).await.unwrap().id);
     }
     let network = cloud_core::NetworkSpec::new("n", region("us-1"), "10.0.0.0/16".parse().unwrap());
-    let network = cloud
-        .network()
-        .unwrap()
-        .create_network(&network, &token())
-        .await
-        .unwrap();
+    let network = cloud.network().unwrap().create_network(&network, &token()).await.unwrap();
     made.sort();
-    let all = compute
-        .list_instances(&ListQuery::default())
-        .complete()
-        .await
-        .unwrap();
+    let all = compute.list_instances(&ListQuery::default()).complete().await.unwrap();
     let mut ids: Vec<_> = all.into_items().into_iter().map(|i| i.id).collect();
     ids.sort();
     assert_eq!(ids, made);
@@ -368,14 +286,9 @@ async fn listings_go_by_page_and_over_kinds() {
         let mut after = None;
         let mut seen = Vec::new();
         loop {
-            let request = cloud_core::PageRequest {
-                size: Some(size),
-                after,
-            };
-            let page = cloud
-                .list_resources_page(&ResourceQuery::default(), &request)
-                .await
-                .unwrap();
+            let request = cloud_core::PageRequest { size: Some(size), after };
+            let page =
+                cloud.list_resources_page(&ResourceQuery::default(), &request).await.unwrap();
             assert!(page.items.len() <= 2);
             seen.extend(page.items.into_iter().map(|r| r.id));
             after = page.next;
@@ -388,33 +301,12 @@ async fn listings_go_by_page_and_over_kinds() {
         seen.sort();
         assert_eq!(seen, made);
     }
-    let named = ListQuery {
-        name: Some("i3".into()),
-        ..ListQuery::in_region(region("us-1"))
-    };
-    assert_eq!(
-        compute
-            .list_instances(&named)
-            .complete()
-            .await
-            .unwrap()
-            .items()
-            .len(),
-        1
-    );
-    let everything = cloud
-        .list_resources(&ResourceQuery::default())
-        .complete()
-        .await
-        .unwrap();
+    let named = ListQuery { name: Some("i3".into()), ..ListQuery::in_region(region("us-1")) };
+    assert_eq!(compute.list_instances(&named).complete().await.unwrap().items().len(), 1);
+    let everything = cloud.list_resources(&ResourceQuery::default()).complete().await.unwrap();
     for resource in everything.items() {
         assert_eq!(&cloud.get_resource(&resource.id).await.unwrap(), resource);
-        assert!(
-            cloud
-                .delete_resource(&resource.id, &Default::default())
-                .await
-                .unwrap()
-        );
+        assert!(cloud.delete_resource(&resource.id, &Default::default()).await.unwrap());
     }
     assert!(folder.processes().is_empty());
 }

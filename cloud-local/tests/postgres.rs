@@ -15,7 +15,7 @@ use cloud_core::{
     wait_until,
 };
 use cloud_local::LocalCloud;
-use common::{Folder, patience, region};
+use common::{Folder, missing, patience, region};
 
 /// A folder whose servers do not outlive the test.
 struct Servers(Folder);
@@ -35,12 +35,7 @@ impl Servers {
         if offered.join().unwrap() {
             return Some(Self(folder));
         }
-        let reason = "PostgreSQL's initdb, pg_ctl, postgres and pg_basebackup are not installed";
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "{test}: {reason}"
-        );
-        eprintln!("SKIPPED {test}: {reason}");
+        missing(test, "PostgreSQL's initdb, pg_ctl, postgres and pg_basebackup are not installed");
         None
     }
 
@@ -58,11 +53,7 @@ impl Servers {
 
     /// The folder of a server.
     fn data(&self, id: &ResourceId) -> PathBuf {
-        self.0.path().join(format!(
-            "laptop/{}/data/database/{}",
-            id.region,
-            id.native()
-        ))
+        self.0.path().join(format!("laptop/{}/data/database/{}", id.region, id.native()))
     }
 
     async fn until_quiet(&self) {
@@ -94,10 +85,7 @@ fn spec(name: &str) -> DatabaseSpec {
 
 async fn create(cloud: &LocalCloud, name: &str) -> (Arc<dyn Database>, DatabaseServer) {
     let databases = cloud.database().unwrap();
-    let server = databases
-        .create_database(&spec(name), &ClientToken::random())
-        .await
-        .unwrap();
+    let server = databases.create_database(&spec(name), &ClientToken::random()).await.unwrap();
     assert_eq!(server.status, ResourceStatus::Running);
     (databases, server)
 }
@@ -112,10 +100,7 @@ async fn orders(sql: &dyn Sql) {
 }
 
 async fn count(sql: &dyn Sql) -> SqlValue {
-    sql.query("SELECT count(*) AS n FROM orders", &[])
-        .await
-        .unwrap()[0]["n"]
-        .clone()
+    sql.query("SELECT count(*) AS n FROM orders", &[]).await.unwrap()[0]["n"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,10 +122,7 @@ async fn two_servers_are_made_used_and_deleted() {
     );
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_ne!(one.port, two.port);
-    assert!(
-        one.version.as_deref().is_some_and(|v| v.contains('.')),
-        "{one:?}"
-    );
+    assert!(one.version.as_deref().is_some_and(|v| v.contains('.')), "{one:?}");
     for server in [&one, &two] {
         let sql = databases.sql(&server.id).await.unwrap();
         orders(&*sql).await;
@@ -148,36 +130,20 @@ async fn two_servers_are_made_used_and_deleted() {
         assert_eq!(count(&*sql).await, 1.into());
     }
     let info = databases.connection(&one.id).await.unwrap();
-    assert_eq!(
-        (&*info.database, &*info.user, info.port),
-        ("shop", "Keeper", one.port)
-    );
+    assert_eq!((&*info.database, &*info.user, info.port), ("shop", "Keeper", one.port));
     let password = info.password.clone().unwrap();
     assert_eq!(password.expose_secret(), "pass'word\" @:/?%ü");
     assert!(!format!("{info:?}{one:?}").contains("pass'word"));
     // The owner is no superuser, and another password does not open the door.
     let sql = databases.sql(&one.id).await.unwrap();
-    let error = sql
-        .execute("CREATE ROLE other SUPERUSER", &[])
-        .await
-        .unwrap_err();
+    let error = sql.execute("CREATE ROLE other SUPERUSER", &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
-    let wrong = format!(
-        "postgres://Keeper:wrong@127.0.0.1:{}/shop",
-        one.port.unwrap()
-    );
-    let error = cloud_sql::connect(Engine::Postgres, &wrong.into())
-        .await
-        .unwrap_err();
+    let wrong = format!("postgres://Keeper:wrong@127.0.0.1:{}/shop", one.port.unwrap());
+    let error = cloud_sql::connect(Engine::Postgres, &wrong.into()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
 
     no_password_is_found(&servers, "pass'word", &one.id);
-    let generated = databases
-        .connection(&two.id)
-        .await
-        .unwrap()
-        .password
-        .unwrap();
+    let generated = databases.connection(&two.id).await.unwrap().password.unwrap();
     no_password_is_found(&servers, generated.expose_secret(), &two.id);
 
     for server in [&one, &two] {
@@ -194,19 +160,13 @@ fn no_password_is_found(servers: &Servers, password: &str, id: &ResourceId) {
     for file in servers.0.files() {
         let path = servers.0.path().join(&file);
         let bytes = fs::read(&path).unwrap_or_default();
-        if !bytes
-            .windows(password.len())
-            .any(|w| w == password.as_bytes())
+        if !bytes.windows(password.len()).any(|w| w == password.as_bytes())
             && !bytes.windows(9).any(|w| w == b"pass'word")
         {
             continue;
         }
         assert!(file.ends_with("secrets.json"), "{file}");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o077,
-            0,
-            "{file}"
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0, "{file}");
     }
     assert!(servers.data(id).join("secrets.json").exists());
     for pid in servers.processes() {
@@ -228,20 +188,15 @@ async fn a_snapshot_is_restored_beside_its_source() {
     let token = ClientToken::random();
     let taken = SnapshotSpec::new("monday", source.id.clone());
     let snapshot = databases.create_snapshot(&taken, &token).await.unwrap();
-    assert_eq!(
-        databases.create_snapshot(&taken, &token).await.unwrap(),
-        snapshot
-    );
+    assert_eq!(databases.create_snapshot(&taken, &token).await.unwrap(), snapshot);
     assert!(snapshot.size.unwrap().bytes() > 1 << 20);
     sql.insert("orders", &customer("Bob")).await.unwrap();
 
     let mut wanted = spec("copy");
     wanted.region = region("us-1");
     wanted.password = Some(SecretRef::Value("another-one".into()));
-    let copy = databases
-        .restore_snapshot(&snapshot.id, &wanted, &ClientToken::random())
-        .await
-        .unwrap();
+    let copy =
+        databases.restore_snapshot(&snapshot.id, &wanted, &ClientToken::random()).await.unwrap();
     let restored = databases.sql(&copy.id).await.unwrap();
     assert_eq!(count(&*restored).await, 1.into());
     assert_eq!(count(&*sql).await, 2.into());
@@ -250,10 +205,8 @@ async fn a_snapshot_is_restored_beside_its_source() {
     assert_eq!(info.password.unwrap().expose_secret(), "another-one");
     let mut other = spec("file");
     other.engine = Engine::Sqlite;
-    let error = databases
-        .restore_snapshot(&snapshot.id, &other, &ClientToken::random())
-        .await
-        .unwrap_err();
+    let error =
+        databases.restore_snapshot(&snapshot.id, &other, &ClientToken::random()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
 
     // A snapshot outlives its source.
@@ -262,10 +215,7 @@ async fn a_snapshot_is_restored_beside_its_source() {
         .restore_snapshot(&snapshot.id, &spec("late"), &ClientToken::random())
         .await
         .unwrap();
-    assert_eq!(
-        count(&*databases.sql(&late.id).await.unwrap()).await,
-        1.into()
-    );
+    assert_eq!(count(&*databases.sql(&late.id).await.unwrap()).await, 1.into());
     assert!(databases.delete_snapshot(&snapshot.id).await.unwrap());
     assert!(databases.delete_database(&copy.id).await.unwrap());
     assert!(databases.delete_database(&late.id).await.unwrap());
@@ -284,10 +234,7 @@ async fn a_replica_follows_and_takes_over() {
     let wanted = ReplicaSpec::new("standby", region("us-1"), primary.id.clone());
     let token = ClientToken::random();
     let replica = databases.create_replica(&wanted, &token).await.unwrap();
-    assert_eq!(
-        databases.create_replica(&wanted, &token).await.unwrap().id,
-        replica.id
-    );
+    assert_eq!(databases.create_replica(&wanted, &token).await.unwrap().id, replica.id);
     assert_eq!(replica.replica_of, Some(primary.id.clone()));
     let error = databases
         .create_replica(
@@ -302,15 +249,11 @@ async fn a_replica_follows_and_takes_over() {
     for written in 1_i64..4 {
         sql.insert("orders", &customer("Ada")).await.unwrap();
         let arrived = || async { Ok((count(&*reader).await == written.into()).then_some(())) };
-        wait_until("the row on the replica", &patience(), arrived)
-            .await
-            .unwrap();
+        wait_until("the row on the replica", &patience(), arrived).await.unwrap();
     }
     let error = reader.insert("orders", &customer("Eve")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
-    let now = jiff::Timestamp::now()
-        .checked_add(jiff::SignedDuration::from_secs(1))
-        .unwrap();
+    let now = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
     let lag = MetricQuery::last(
         replica.id.clone(),
         MetricName::ReplicationLag,
@@ -327,10 +270,7 @@ async fn a_replica_follows_and_takes_over() {
     assert_eq!(count(&*reader).await, 3.into());
     let promoted = databases.promote_replica(&replica.id).await.unwrap();
     assert_eq!(promoted.replica_of, None);
-    assert_eq!(
-        databases.promote_replica(&replica.id).await.unwrap(),
-        promoted
-    );
+    assert_eq!(databases.promote_replica(&replica.id).await.unwrap(), promoted);
     assert!(reader.insert("orders", &customer("Bob")).await.unwrap() > 3);
     // The old one comes back, does not follow, and forgets its replica.
     cloud.bring_up(&region("eu-1")).await.unwrap();
@@ -351,10 +291,7 @@ async fn a_deleted_replica_leaves_no_slot() {
     let cloud = servers.0.open().await;
     let (databases, primary) = create(&cloud, "shop").await;
     let wanted = ReplicaSpec::new("standby", region("eu-1"), primary.id.clone());
-    let replica = databases
-        .create_replica(&wanted, &ClientToken::random())
-        .await
-        .unwrap();
+    let replica = databases.create_replica(&wanted, &ClientToken::random()).await.unwrap();
     let sql = databases.sql(&primary.id).await.unwrap();
     let slots = "SELECT count(*) AS n FROM pg_replication_slots";
     assert_eq!(sql.query(slots, &[]).await.unwrap()[0]["n"], 1.into());
@@ -389,26 +326,17 @@ async fn an_outage_stops_servers_and_its_end_starts_them() {
     }
     servers.until_quiet().await;
     let found = servers.0.open().await.database().unwrap();
-    assert_eq!(
-        found.get_database(&server.id).await.unwrap().status,
-        ResourceStatus::Stopped
-    );
+    assert_eq!(found.get_database(&server.id).await.unwrap().status, ResourceStatus::Stopped);
     let error = found.sql(&server.id).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert!(error.hint().unwrap().contains("bring_up"), "{error}");
     // Another process got the pid that the dead server had: it is not taken for the server, and comes to no harm.
-    let mut bystander = std::process::Command::new("sleep")
-        .arg("1000")
-        .spawn()
-        .unwrap();
+    let mut bystander = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let pid_file = servers.data(&server.id).join("data/postmaster.pid");
     let old = fs::read_to_string(&pid_file).unwrap();
     let rest = old.split_once('\n').unwrap().1;
     fs::write(&pid_file, format!("{}\n{rest}", bystander.id())).unwrap();
-    assert_eq!(
-        found.get_database(&server.id).await.unwrap().status,
-        ResourceStatus::Stopped
-    );
+    assert_eq!(found.get_database(&server.id).await.unwrap().status, ResourceStatus::Stopped);
     cloud.bring_up(&region("eu-1")).await.unwrap();
     assert_eq!(count(&*sql).await, 0.into());
     assert!(found.delete_database(&server.id).await.unwrap());
@@ -419,10 +347,7 @@ async fn an_outage_stops_servers_and_its_end_starts_them() {
 }
 
 async fn count_error(sql: &dyn Sql) -> ErrorKind {
-    sql.query("SELECT count(*) AS n FROM orders", &[])
-        .await
-        .unwrap_err()
-        .kind()
+    sql.query("SELECT count(*) AS n FROM orders", &[]).await.unwrap_err().kind()
 }
 
 const DYING: &str = "MULTICLOUD_TEST_DYING";
@@ -436,14 +361,8 @@ async fn the_process_that_dies() {
     let (root, token) = given.split_once('|').unwrap();
     let config = cloud_local::LocalConfig::new(root, [region("eu-1"), region("us-1")]);
     let id = cloud_core::CloudId::new("laptop").unwrap();
-    let databases = LocalCloud::open(id, config)
-        .await
-        .unwrap()
-        .database()
-        .unwrap();
-    let _ = databases
-        .create_database(&spec("half"), &ClientToken::new(token).unwrap())
-        .await;
+    let databases = LocalCloud::open(id, config).await.unwrap().database().unwrap();
+    let _ = databases.create_database(&spec("half"), &ClientToken::new(token).unwrap()).await;
     // Ended too early or not: it has to be killed.
     std::future::pending::<()>().await;
 }
@@ -485,32 +404,17 @@ async fn a_half_made_server_is_finished_by_its_token_or_deleted() {
         let token = ClientToken::random();
         killed_during(&servers, &token, file);
         let databases = servers.0.open().await.database().unwrap();
-        let half = databases
-            .list_databases(&ListQuery::default())
-            .complete()
-            .await
-            .unwrap()
-            .into_items();
+        let half =
+            databases.list_databases(&ListQuery::default()).complete().await.unwrap().into_items();
         assert_eq!(half.len(), 1);
-        let server = databases
-            .create_database(&spec("half"), &token)
-            .await
-            .unwrap();
-        assert_eq!(
-            (&server.id, server.status),
-            (&half[0].id, ResourceStatus::Running),
-            "{file}"
-        );
+        let server = databases.create_database(&spec("half"), &token).await.unwrap();
+        assert_eq!((&server.id, server.status), (&half[0].id, ResourceStatus::Running), "{file}");
         orders(&*databases.sql(&server.id).await.unwrap()).await;
         assert!(databases.delete_database(&server.id).await.unwrap());
 
         killed_during(&servers, &ClientToken::random(), file);
-        let half = databases
-            .list_databases(&ListQuery::default())
-            .complete()
-            .await
-            .unwrap()
-            .into_items();
+        let half =
+            databases.list_databases(&ListQuery::default()).complete().await.unwrap().into_items();
         assert!(databases.delete_database(&half[0].id).await.unwrap());
         assert!(
             databases
@@ -541,11 +445,7 @@ async fn a_create_that_nobody_waits_for_runs_to_its_end() {
     assert!(dropped.is_err());
     let server = databases.create_database(&wanted, &token).await.unwrap();
     assert_eq!(server.status, ResourceStatus::Running);
-    let all = databases
-        .list_databases(&ListQuery::default())
-        .complete()
-        .await
-        .unwrap();
+    let all = databases.list_databases(&ListQuery::default()).complete().await.unwrap();
     assert_eq!(all.items(), std::slice::from_ref(&server));
     assert!(databases.delete_database(&server.id).await.unwrap());
 }
@@ -589,16 +489,12 @@ async fn a_create_that_fails_leaves_nothing() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 
-    for (database, user, says) in [
-        ("postgres", "app", "database is 'postgres'"),
-        ("app", "pg_me", "user is 'pg_me'"),
-    ] {
+    for (database, user, says) in
+        [("postgres", "app", "database is 'postgres'"), ("app", "pg_me", "user is 'pg_me'")]
+    {
         let mut wanted = spec("a");
         (wanted.database, wanted.user) = (database.into(), user.into());
-        let error = databases
-            .create_database(&wanted, &ClientToken::random())
-            .await
-            .unwrap_err();
+        let error = databases.create_database(&wanted, &ClientToken::random()).await.unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
     let mut config = servers.0.config();
@@ -623,10 +519,7 @@ async fn a_closed_folder_above_ours_is_named() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     fs::set_permissions(servers.0.path(), mode).unwrap();
     let databases = cloud.database().unwrap();
-    let error = databases
-        .create_database(&spec("a"), &ClientToken::random())
-        .await
-        .unwrap_err();
+    let error = databases.create_database(&spec("a"), &ClientToken::random()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
         (ErrorKind::PermissionDenied, Effect::None),
@@ -634,9 +527,7 @@ async fn a_closed_folder_above_ours_is_named() {
     );
     let closed = servers.0.path().display().to_string();
     assert!(
-        error.to_string().contains(&format!(
-            "may not pass through {closed}; chmod o+x {closed}"
-        )),
+        error.to_string().contains(&format!("may not pass through {closed}; chmod o+x {closed}")),
         "{error}"
     );
     assert!(

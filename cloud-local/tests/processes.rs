@@ -44,16 +44,11 @@ async fn another_process() {
     };
     let root = PathBuf::from(std::env::var(FOLDER).unwrap());
     let config = LocalConfig::new(root, [region("eu-1"), region("us-1")]);
-    let cloud = LocalCloud::open(CloudId::new("laptop").unwrap(), config)
-        .await
-        .unwrap();
+    let cloud = LocalCloud::open(CloudId::new("laptop").unwrap(), config).await.unwrap();
     let compute = cloud.compute().unwrap();
     match task.as_str() {
         "one instance" => {
-            let made = compute
-                .create_instance(&sleeper("i"), &step_token(0))
-                .await
-                .unwrap();
+            let made = compute.create_instance(&sleeper("i"), &step_token(0)).await.unwrap();
             assert_eq!(made.status, ResourceStatus::Running);
         }
         "buckets" => {
@@ -69,10 +64,7 @@ async fn another_process() {
         "instances until killed" => {
             for i in 0.. {
                 let spec = sleeper(&format!("i{}", i % 4));
-                let made = compute
-                    .create_instance(&spec, &step_token(i % 4))
-                    .await
-                    .unwrap();
+                let made = compute.create_instance(&spec, &step_token(i % 4)).await.unwrap();
                 if i % 3 == 2 {
                     compute.delete_instance(&made.id).await.unwrap();
                 }
@@ -90,10 +82,7 @@ async fn an_instance_outlives_who_made_it_and_is_found_again() {
     let cloud = folder.open().await;
     let compute = cloud.compute().unwrap();
     // The same token finds it; nothing is started twice.
-    let found = compute
-        .create_instance(&sleeper("i"), &step_token(0))
-        .await
-        .unwrap();
+    let found = compute.create_instance(&sleeper("i"), &step_token(0)).await.unwrap();
     assert_eq!(found.status, ResourceStatus::Running);
     assert_eq!(folder.processes().len(), 1);
     compute.stop_instance(&found.id).await.unwrap();
@@ -116,11 +105,7 @@ async fn processes_side_by_side_corrupt_nothing() {
         assert!(other.wait().unwrap().success());
     }
     let storage = folder.open().await.storage().unwrap();
-    let all = storage
-        .list_buckets(&ListQuery::default())
-        .complete()
-        .await
-        .unwrap();
+    let all = storage.list_buckets(&ListQuery::default()).complete().await.unwrap();
     let names: BTreeSet<_> = all.items().iter().map(|b| b.name.clone()).collect();
     assert_eq!((names.len(), all.items().len()), (20, 20));
 }
@@ -139,22 +124,11 @@ async fn kill_9_at_any_moment_leaves_nothing_that_cannot_be_found() {
         let mut ids = Vec::new();
         for i in 0..4 {
             let spec = sleeper(&format!("i{i}"));
-            let made = compute
-                .create_instance(&spec, &step_token(i))
-                .await
-                .unwrap();
-            assert_eq!(
-                made.status,
-                ResourceStatus::Running,
-                "round {round}: {made:?}"
-            );
+            let made = compute.create_instance(&spec, &step_token(i)).await.unwrap();
+            assert_eq!(made.status, ResourceStatus::Running, "round {round}: {made:?}");
             ids.push(made.id);
         }
-        let listed = compute
-            .list_instances(&ListQuery::default())
-            .complete()
-            .await
-            .unwrap();
+        let listed = compute.list_instances(&ListQuery::default()).complete().await.unwrap();
         assert_eq!(listed.items().len(), 4, "round {round}");
         assert_eq!(folder.processes().len(), 4, "round {round}");
         for id in ids {
@@ -163,10 +137,7 @@ async fn kill_9_at_any_moment_leaves_nothing_that_cannot_be_found() {
         assert!(folder.processes().is_empty(), "round {round}");
     }
     folder.open().await;
-    let left: Vec<_> = folder
-        .files()
-        .into_iter()
-        .filter(|f| !f.ends_with("lock") && f != "format.json")
-        .collect();
+    let left: Vec<_> =
+        folder.files().into_iter().filter(|f| !f.ends_with("lock") && f != "format.json").collect();
     assert!(left.is_empty(), "{left:?}");
 }

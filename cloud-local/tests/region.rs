@@ -27,18 +27,9 @@ async fn an_outage_is_seen_by_all_and_loses_no_data() {
     let down = region("eu-1");
     let (compute, storage) = (other.compute().unwrap(), other.storage().unwrap());
     let token = ClientToken::random();
-    let instance = compute
-        .create_instance(&sleeper("i"), &token)
-        .await
-        .unwrap();
-    let bucket = storage
-        .create_bucket(&BucketSpec::new("b", down.clone()), &token)
-        .await
-        .unwrap();
-    let far = storage
-        .create_bucket(&BucketSpec::new("b", region("us-1")), &token)
-        .await
-        .unwrap();
+    let instance = compute.create_instance(&sleeper("i"), &token).await.unwrap();
+    let bucket = storage.create_bucket(&BucketSpec::new("b", down.clone()), &token).await.unwrap();
+    let far = storage.create_bucket(&BucketSpec::new("b", region("us-1")), &token).await.unwrap();
     let objects = storage.object_store(&bucket.id).await.unwrap();
     let key = Path::from("k");
     objects.put(&key, "v".into()).await.unwrap();
@@ -48,57 +39,23 @@ async fn an_outage_is_seen_by_all_and_loses_no_data() {
     native.take_down(&down).await.unwrap();
     assert!(folder.processes().is_empty());
     assert!(other.is_down(&down).unwrap() && !other.is_down(&region("us-1")).unwrap());
-    let available: Vec<_> = other
-        .regions()
-        .await
-        .unwrap()
-        .iter()
-        .map(|r| r.available)
-        .collect();
+    let available: Vec<_> = other.regions().await.unwrap().iter().map(|r| r.available).collect();
     assert_eq!(available, [false, true]);
     is_outage(compute.get_instance(&instance.id).await.unwrap_err());
-    is_outage(
-        compute
-            .create_instance(&sleeper("j"), &ClientToken::random())
-            .await
-            .unwrap_err(),
-    );
+    is_outage(compute.create_instance(&sleeper("j"), &ClientToken::random()).await.unwrap_err());
     is_outage(compute.delete_instance(&instance.id).await.unwrap_err());
     is_outage(compute.start_instance(&instance.id).await.unwrap_err());
     is_outage(storage.object_store(&bucket.id).await.unwrap_err());
     is_outage(objects.get(&key).await.unwrap_err().into());
     is_outage(objects.put(&key, "w".into()).await.unwrap_err().into());
     is_outage(objects.delete(&key).await.unwrap_err().into());
-    let listed = compute
-        .list_instances(&ListQuery::in_region(down.clone()))
-        .complete()
-        .await;
+    let listed = compute.list_instances(&ListQuery::in_region(down.clone())).complete().await;
     is_outage(listed.unwrap_err());
-    is_outage(
-        other
-            .list_resources(&ResourceQuery::default())
-            .complete()
-            .await
-            .unwrap_err(),
-    );
+    is_outage(other.list_resources(&ResourceQuery::default()).complete().await.unwrap_err());
     // The other region works.
     let here = ListQuery::in_region(region("us-1"));
-    assert!(
-        compute
-            .list_instances(&here)
-            .complete()
-            .await
-            .unwrap()
-            .items()
-            .is_empty()
-    );
-    storage
-        .object_store(&far.id)
-        .await
-        .unwrap()
-        .put(&key, "far".into())
-        .await
-        .unwrap();
+    assert!(compute.list_instances(&here).complete().await.unwrap().items().is_empty());
+    storage.object_store(&far.id).await.unwrap().put(&key, "far".into()).await.unwrap();
 
     other.bring_up(&down).await.unwrap();
     other.bring_up(&down).await.unwrap();

@@ -24,41 +24,25 @@ async fn bucket(
     let storage = folder.open().await.storage().unwrap();
     let mut spec = BucketSpec::new("größe", region("eu-1"));
     spec.versioning = versioning;
-    let bucket = storage
-        .create_bucket(&spec, &ClientToken::random())
-        .await
-        .unwrap();
+    let bucket = storage.create_bucket(&spec, &ClientToken::random()).await.unwrap();
     let objects = storage.object_store(&bucket.id).await.unwrap();
     (storage, bucket, objects)
 }
 
 async fn read(objects: &dyn ObjectStore, key: &str) -> Bytes {
-    objects
-        .get(&Path::from(key))
-        .await
-        .unwrap()
-        .bytes()
-        .await
-        .unwrap()
+    objects.get(&Path::from(key)).await.unwrap().bytes().await.unwrap()
 }
 
 async fn keys(objects: &dyn ObjectStore, prefix: Option<&str>) -> Vec<String> {
     let prefix = prefix.map(Path::from);
     let listed: Vec<_> = objects.list(prefix.as_ref()).try_collect().await.unwrap();
-    let mut keys: Vec<_> = listed
-        .into_iter()
-        .map(|meta| meta.location.to_string())
-        .collect();
+    let mut keys: Vec<_> = listed.into_iter().map(|meta| meta.location.to_string()).collect();
     keys.sort();
     keys
 }
 
 fn blobs(folder: &Folder) -> usize {
-    folder
-        .files()
-        .iter()
-        .filter(|f| f.contains("/blobs/"))
-        .count()
+    folder.files().iter().filter(|f| f.contains("/blobs/")).count()
 }
 
 #[tokio::test]
@@ -66,22 +50,9 @@ async fn objects_of_any_name_are_kept_apart() {
     let folder = Folder::new();
     let (_, _, objects) = bucket(&folder, false).await;
     let long = "k".repeat(1024);
-    let names = [
-        "a",
-        "a/b",
-        "a/b/c",
-        "a#1",
-        "b.o",
-        "b.d/x",
-        "größe/日本",
-        ".hidden",
-        &long,
-    ];
+    let names = ["a", "a/b", "a/b/c", "a#1", "b.o", "b.d/x", "größe/日本", ".hidden", &long];
     for name in names {
-        objects
-            .put(&Path::from(name), name.to_owned().into())
-            .await
-            .unwrap();
+        objects.put(&Path::from(name), name.to_owned().into()).await.unwrap();
     }
     for name in names {
         assert_eq!(read(&*objects, name).await, name);
@@ -91,21 +62,12 @@ async fn objects_of_any_name_are_kept_apart() {
     assert_eq!(keys(&*objects, None).await, wanted);
     assert_eq!(keys(&*objects, Some("a")).await, ["a/b", "a/b/c"]);
     let level = objects.list_with_delimiter(None).await.unwrap();
-    assert_eq!(
-        level.common_prefixes,
-        [Path::from("a"), Path::from("b.d"), Path::from("größe")]
-    );
+    assert_eq!(level.common_prefixes, [Path::from("a"), Path::from("b.d"), Path::from("größe")]);
     assert_eq!(level.objects.len(), 5);
-    let level = objects
-        .list_with_delimiter(Some(&Path::from("a")))
-        .await
-        .unwrap();
+    let level = objects.list_with_delimiter(Some(&Path::from("a"))).await.unwrap();
     assert_eq!(level.common_prefixes, [Path::from("a/b")]);
     objects.delete(&Path::from("a/b/c")).await.unwrap();
-    let level = objects
-        .list_with_delimiter(Some(&Path::from("a")))
-        .await
-        .unwrap();
+    let level = objects.list_with_delimiter(Some(&Path::from("a"))).await.unwrap();
     assert!(level.common_prefixes.is_empty());
     assert_eq!(read(&*objects, "a/b").await, "a/b");
     let too_long = Path::from("k".repeat(1025));
@@ -122,109 +84,45 @@ async fn metadata_ranges_and_conditions() {
         (Attribute::ContentType, "text/plain"),
         (Attribute::Metadata("owner".into()), "größe"),
     ]);
-    let options = PutOptions {
-        attributes: attributes.clone(),
-        ..PutOptions::default()
-    };
-    let first = objects
-        .put_opts(&key, "0123456789".into(), options)
-        .await
-        .unwrap();
+    let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
+    let first = objects.put_opts(&key, "0123456789".into(), options).await.unwrap();
     let got = objects.get(&key).await.unwrap();
     assert_eq!(got.attributes, attributes);
     assert_eq!(got.meta.e_tag, first.e_tag);
     assert_eq!(got.meta.size, 10);
     assert_eq!(objects.get_range(&key, 2..5).await.unwrap(), "234");
-    assert_eq!(
-        objects.get_ranges(&key, &[0..2, 8..10]).await.unwrap(),
-        ["01", "89"]
-    );
-    let tail = GetOptions {
-        range: Some(object_store::GetRange::Suffix(3)),
-        ..GetOptions::default()
-    };
-    assert_eq!(
-        objects
-            .get_opts(&key, tail)
-            .await
-            .unwrap()
-            .bytes()
-            .await
-            .unwrap(),
-        "789"
-    );
+    assert_eq!(objects.get_ranges(&key, &[0..2, 8..10]).await.unwrap(), ["01", "89"]);
+    let tail =
+        GetOptions { range: Some(object_store::GetRange::Suffix(3)), ..GetOptions::default() };
+    assert_eq!(objects.get_opts(&key, tail).await.unwrap().bytes().await.unwrap(), "789");
     assert_eq!(objects.head(&key).await.unwrap().size, 10);
 
     let update = |e_tag: &Option<String>| PutOptions {
-        mode: PutMode::Update(UpdateVersion {
-            e_tag: e_tag.clone(),
-            version: None,
-        }),
+        mode: PutMode::Update(UpdateVersion { e_tag: e_tag.clone(), version: None }),
         ..PutOptions::default()
     };
-    let second = objects
-        .put_opts(&key, "new".into(), update(&first.e_tag))
-        .await
-        .unwrap();
+    let second = objects.put_opts(&key, "new".into(), update(&first.e_tag)).await.unwrap();
     assert_ne!(first.e_tag, second.e_tag);
-    let error = objects
-        .put_opts(&key, "late".into(), update(&first.e_tag))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, object_store::Error::Precondition { .. }),
-        "{error}"
-    );
-    let error = objects
-        .put_opts(&Path::from("none"), "x".into(), update(&first.e_tag))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, object_store::Error::Precondition { .. }),
-        "{error}"
-    );
-    let create = PutOptions {
-        mode: PutMode::Create,
-        ..PutOptions::default()
-    };
-    let error = objects
-        .put_opts(&key, "x".into(), create)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, object_store::Error::AlreadyExists { .. }),
-        "{error}"
-    );
-    let changed = GetOptions {
-        if_match: first.e_tag.clone(),
-        ..GetOptions::default()
-    };
+    let error = objects.put_opts(&key, "late".into(), update(&first.e_tag)).await.unwrap_err();
+    assert!(matches!(error, object_store::Error::Precondition { .. }), "{error}");
+    let error =
+        objects.put_opts(&Path::from("none"), "x".into(), update(&first.e_tag)).await.unwrap_err();
+    assert!(matches!(error, object_store::Error::Precondition { .. }), "{error}");
+    let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    let error = objects.put_opts(&key, "x".into(), create).await.unwrap_err();
+    assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
+    let changed = GetOptions { if_match: first.e_tag.clone(), ..GetOptions::default() };
     assert!(objects.get_opts(&key, changed).await.is_err());
     assert!(objects.get(&key).await.unwrap().attributes.is_empty());
 
-    let create = CopyOptions {
-        mode: CopyMode::Create,
-        ..CopyOptions::default()
-    };
-    objects
-        .copy_opts(&key, &Path::from("copy"), create.clone())
-        .await
-        .unwrap();
-    let error = objects
-        .copy_opts(&key, &Path::from("copy"), create)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, object_store::Error::AlreadyExists { .. }),
-        "{error}"
-    );
+    let create = CopyOptions { mode: CopyMode::Create, ..CopyOptions::default() };
+    objects.copy_opts(&key, &Path::from("copy"), create.clone()).await.unwrap();
+    let error = objects.copy_opts(&key, &Path::from("copy"), create).await.unwrap_err();
+    assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
     objects.delete(&key).await.unwrap();
     objects.delete(&key).await.unwrap();
     let error = objects.get(&key).await.unwrap_err();
-    assert!(
-        matches!(error, object_store::Error::NotFound { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, object_store::Error::NotFound { .. }), "{error}");
     assert_eq!(read(&*objects, "copy").await, "new");
     // What nothing names is gone: of all the puts that failed or were replaced, one object is left.
     assert_eq!(blobs(&folder), 1);
@@ -247,14 +145,9 @@ async fn of_concurrent_writers_each_update_wins_once() {
                 let e_tag = got.meta.e_tag.clone();
                 let text = String::from_utf8(got.bytes().await.unwrap().to_vec()).unwrap();
                 let next = (text.parse::<u32>().unwrap() + 1).to_string();
-                let version = UpdateVersion {
-                    e_tag,
-                    version: None,
-                };
-                let options = PutOptions {
-                    mode: PutMode::Update(version),
-                    ..PutOptions::default()
-                };
+                let version = UpdateVersion { e_tag, version: None };
+                let options =
+                    PutOptions { mode: PutMode::Update(version), ..PutOptions::default() };
                 match objects.put_opts(&key, next.into(), options).await {
                     Ok(_) => done += 1,
                     Err(object_store::Error::Precondition { .. }) => {}
@@ -277,45 +170,24 @@ async fn versions_are_kept_listed_and_read() {
     let key = Path::from("a/b");
     let mut written = Vec::new();
     for text in ["one", "two", "three"] {
-        written.push(
-            objects
-                .put(&key, text.into())
-                .await
-                .unwrap()
-                .version
-                .unwrap(),
-        );
+        written.push(objects.put(&key, text.into()).await.unwrap().version.unwrap());
     }
     objects.put(&Path::from("a"), "other".into()).await.unwrap();
     objects.delete(&key).await.unwrap();
     assert!(objects.get(&key).await.is_err());
     assert_eq!(keys(&*objects, None).await, ["a"]);
     for (version, text) in written.iter().zip(["one", "two", "three"]) {
-        let options = GetOptions {
-            version: Some(version.clone()),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { version: Some(version.clone()), ..GetOptions::default() };
         let got = objects.get_opts(&key, options).await.unwrap();
         assert_eq!(got.meta.version.as_ref(), Some(version));
         assert_eq!(got.bytes().await.unwrap(), text);
     }
     for strange in ["../../x", "none", ""] {
-        let options = GetOptions {
-            version: Some(strange.into()),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { version: Some(strange.into()), ..GetOptions::default() };
         assert!(objects.get_opts(&key, options).await.is_err());
     }
-    let query = VersionQuery {
-        bucket: bucket.id.clone(),
-        prefix: None,
-    };
-    let all = storage
-        .list_object_versions(&query)
-        .complete()
-        .await
-        .unwrap()
-        .into_items();
+    let query = VersionQuery { bucket: bucket.id.clone(), prefix: None };
+    let all = storage.list_object_versions(&query).complete().await.unwrap().into_items();
     let seen: Vec<_> = all
         .iter()
         .map(|v| (v.location.as_ref(), v.is_latest, v.is_delete_marker, v.size))
@@ -334,14 +206,8 @@ async fn versions_are_kept_listed_and_read() {
         let mut after = None;
         let mut paged = Vec::new();
         loop {
-            let request = cloud_core::PageRequest {
-                size: Some(size),
-                after,
-            };
-            let page = storage
-                .list_object_versions_page(&query, &request)
-                .await
-                .unwrap();
+            let request = cloud_core::PageRequest { size: Some(size), after };
+            let page = storage.list_object_versions_page(&query, &request).await.unwrap();
             paged.extend(page.items);
             after = page.next;
             if after.is_none() {
@@ -350,48 +216,17 @@ async fn versions_are_kept_listed_and_read() {
         }
         assert_eq!(paged, all);
     }
-    let query = VersionQuery {
-        bucket: bucket.id.clone(),
-        prefix: Some("a".into()),
-    };
-    assert_eq!(
-        storage
-            .list_object_versions(&query)
-            .complete()
-            .await
-            .unwrap()
-            .items()
-            .len(),
-        4
-    );
+    let query = VersionQuery { bucket: bucket.id.clone(), prefix: Some("a".into()) };
+    assert_eq!(storage.list_object_versions(&query).complete().await.unwrap().items().len(), 4);
     // A version that was written over is not lost by deleting its successor, and holds the bucket.
     objects.delete(&Path::from("a")).await.unwrap();
-    let error = storage
-        .delete_bucket(&bucket.id, &DeleteOptions::default())
-        .await
-        .unwrap_err();
+    let error = storage.delete_bucket(&bucket.id, &DeleteOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(
-        storage
-            .delete_bucket(
-                &bucket.id,
-                &DeleteOptions {
-                    with_contents: true
-                }
-            )
-            .await
-            .unwrap()
+        storage.delete_bucket(&bucket.id, &DeleteOptions { with_contents: true }).await.unwrap()
     );
     assert!(
-        !storage
-            .delete_bucket(
-                &bucket.id,
-                &DeleteOptions {
-                    with_contents: true
-                }
-            )
-            .await
-            .unwrap()
+        !storage.delete_bucket(&bucket.id, &DeleteOptions { with_contents: true }).await.unwrap()
     );
 }
 
@@ -401,20 +236,12 @@ async fn a_deleted_bucket_is_gone_for_its_handles() {
     let (storage, bucket, objects) = bucket(&folder, false).await;
     let key = Path::from("k");
     objects.put(&key, "v".into()).await.unwrap();
-    let error = storage
-        .delete_bucket(&bucket.id, &DeleteOptions::default())
-        .await
-        .unwrap_err();
+    let error = storage.delete_bucket(&bucket.id, &DeleteOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     objects.delete(&key).await.unwrap();
     let mut upload = objects.put_multipart(&key).await.unwrap();
     upload.put_part("half".into()).await.unwrap();
-    assert!(
-        storage
-            .delete_bucket(&bucket.id, &DeleteOptions::default())
-            .await
-            .unwrap()
-    );
+    assert!(storage.delete_bucket(&bucket.id, &DeleteOptions::default()).await.unwrap());
     for error in [
         objects.put(&key, "v".into()).await.unwrap_err(),
         objects.get(&key).await.unwrap_err(),
@@ -425,11 +252,8 @@ async fn a_deleted_bucket_is_gone_for_its_handles() {
         assert_eq!(Error::from(error).kind(), ErrorKind::NotFound);
     }
     drop(upload);
-    let left: Vec<_> = folder
-        .files()
-        .into_iter()
-        .filter(|f| f.contains(bucket.id.native()))
-        .collect();
+    let left: Vec<_> =
+        folder.files().into_iter().filter(|f| f.contains(bucket.id.native())).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -442,10 +266,7 @@ async fn uploads_in_parts_stream_and_abort() {
     let part = Bytes::from(vec![7u8; 1 << 20]);
     let mut upload = objects.put_multipart(&key).await.unwrap();
     for _ in 0..8 {
-        upload
-            .put_part(PutPayload::from_bytes(part.clone()))
-            .await
-            .unwrap();
+        upload.put_part(PutPayload::from_bytes(part.clone())).await.unwrap();
     }
     // Nothing is to be seen of it before it is complete.
     assert_eq!(read(&*objects, "large").await, "old");

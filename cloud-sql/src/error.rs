@@ -33,14 +33,8 @@ pub(crate) fn map(error: sqlx::Error, phase: Phase) -> Error {
         Sqlx::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => {
             (ErrorKind::StorageFull, format!("the disk is full: {io}"))
         }
-        Sqlx::Io(io) => (
-            ErrorKind::Unavailable,
-            format!("the connection failed: {io}"),
-        ),
-        Sqlx::Tls(tls) => (
-            ErrorKind::Unavailable,
-            format!("the TLS connection failed: {tls}"),
-        ),
+        Sqlx::Io(io) => (ErrorKind::Unavailable, format!("the connection failed: {io}")),
+        Sqlx::Tls(tls) => (ErrorKind::Unavailable, format!("the TLS connection failed: {tls}")),
         Sqlx::PoolTimedOut => {
             let message = "no connection became free in time".to_owned();
             return Error::new(ErrorKind::Timeout, message)
@@ -48,10 +42,7 @@ pub(crate) fn map(error: sqlx::Error, phase: Phase) -> Error {
                 .with_hint("fewer statements at once, or more connections (max_connections)");
         }
         Sqlx::PoolClosed => (ErrorKind::Unavailable, "the pool is closed".to_owned()),
-        Sqlx::WorkerCrashed => (
-            ErrorKind::Internal,
-            "the database's thread ended".to_owned(),
-        ),
+        Sqlx::WorkerCrashed => (ErrorKind::Internal, "the database's thread ended".to_owned()),
         Sqlx::Encode(e) => {
             return Error::invalid(
                 "parameters",
@@ -61,9 +52,7 @@ pub(crate) fn map(error: sqlx::Error, phase: Phase) -> Error {
         }
         other => (ErrorKind::Internal, other.to_string()),
     };
-    Error::new(kind, message)
-        .with_effect(lost)
-        .with_source(error)
+    Error::new(kind, message).with_effect(lost).with_source(error)
 }
 
 /// What the database itself answered.
@@ -71,10 +60,7 @@ fn database(problem: &dyn DatabaseError, lost: Effect) -> Error {
     let code = problem.code().unwrap_or_default().into_owned();
     let message = problem.message().to_owned();
     #[cfg(feature = "sqlite")]
-    if problem
-        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
-        .is_some()
-    {
+    if problem.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
         return sqlite(&code, message).with_code(code);
     }
     // What kills the session may come after the statement was committed.
@@ -85,19 +71,14 @@ fn database(problem: &dyn DatabaseError, lost: Effect) -> Error {
     #[cfg(not(feature = "postgres"))]
     let fatal = true;
     let (kind, backoff) = sqlstate(&code);
-    let error =
-        Error::new(kind, message)
-            .with_code(&*code)
-            .with_effect(if fatal || code == "40003" {
-                lost
-            } else {
-                Effect::None
-            });
+    let error = Error::new(kind, message)
+        .with_code(&*code)
+        .with_effect(if fatal || code == "40003" { lost } else { Effect::None });
     match kind {
         ErrorKind::StorageFull => error.with_hint("free some space and repeat"),
-        ErrorKind::RateLimited => error
-            .with_scope(Scope::Resource)
-            .with_retry(Retry::After(Duration::from_millis(200))),
+        ErrorKind::RateLimited => {
+            error.with_scope(Scope::Resource).with_retry(Retry::After(Duration::from_millis(200)))
+        }
         ErrorKind::Conflict if backoff => error.with_retry(Retry::Backoff),
         _ => error,
     }
@@ -168,19 +149,13 @@ pub(crate) fn column(name: &str, type_name: &str, problem: impl std::fmt::Displa
         problem,
         "bool, integer, float, text, bytes, decimal, time, uuid, JSON",
     )
-    .with_hint(format!(
-        "cast it to text in the statement: CAST({name} AS text)"
-    ))
+    .with_hint(format!("cast it to text in the statement: CAST({name} AS text)"))
 }
 
 /// A row is a map: of two columns with one name, one would be lost in silence.
 pub(crate) fn duplicate(name: &str) -> Error {
-    Error::invalid(
-        "column",
-        format_args!("'{name}' comes twice"),
-        "each name once",
-    )
-    .with_hint("give one of them another name with AS")
+    Error::invalid("column", format_args!("'{name}' comes twice"), "each name once")
+        .with_hint("give one of them another name with AS")
 }
 
 #[cfg(test)]
@@ -223,10 +198,7 @@ mod tests {
         assert_eq!(map(broken(), Phase::Running).effect(), Effect::Unknown);
         assert_eq!(map(broken(), Phase::Connecting).effect(), Effect::None);
         let error = map(sqlx::Error::PoolTimedOut, Phase::Connecting);
-        assert_eq!(
-            (error.kind(), error.effect()),
-            (ErrorKind::Timeout, Effect::None)
-        );
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::None));
     }
 
     #[cfg(feature = "sqlite")]

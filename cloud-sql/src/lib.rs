@@ -28,10 +28,7 @@
 //! # Features
 //! `sqlite` and `postgres`, none by default. Needs a tokio runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
-#![cfg_attr(
-    not(any(feature = "sqlite", feature = "postgres")),
-    allow(dead_code, unused)
-)]
+#![cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code, unused))]
 
 mod error;
 #[cfg(feature = "postgres")]
@@ -83,10 +80,9 @@ impl SqlOptions {
             return Err(Error::invalid("max_connections", problem, "1 to 1000"));
         }
         const DAY: Duration = Duration::from_secs(86_400);
-        for (field, time) in [
-            ("acquire_timeout", self.acquire_timeout),
-            ("busy_timeout", self.busy_timeout),
-        ] {
+        for (field, time) in
+            [("acquire_timeout", self.acquire_timeout), ("busy_timeout", self.busy_timeout)]
+        {
             if time > DAY || (field == "acquire_timeout" && time.is_zero()) {
                 return Err(Error::invalid(
                     field,

@@ -87,22 +87,12 @@ async fn prepare(
         _ => &[],
     };
     if needed.len() != parameters.len() {
-        let problem = format!(
-            "{} are given, {} are in the statement",
-            parameters.len(),
-            needed.len()
-        );
-        return Err(Error::invalid(
-            "parameters:",
-            problem,
-            "one value for each of $1, $2, …",
-        ));
+        let problem =
+            format!("{} are given, {} are in the statement", parameters.len(), needed.len());
+        return Err(Error::invalid("parameters:", problem, "one value for each of $1, $2, …"));
     }
     let arguments = value::arguments(parameters, needed)?;
-    Ok(Prepared {
-        statement,
-        arguments,
-    })
+    Ok(Prepared { statement, arguments })
 }
 
 /// The statement, told apart from the same text with values of other kinds: connections keep prepared statements by text.
@@ -143,10 +133,8 @@ impl PostgresSql {
         let mut connection = self.acquire().await?;
         let mut again = true;
         loop {
-            let Prepared {
-                statement,
-                arguments,
-            } = prepare(&mut connection, &text, parameters).await?;
+            let Prepared { statement, arguments } =
+                prepare(&mut connection, &text, parameters).await?;
             match collect(&mut connection, &statement, arguments).await {
                 Err(error) if again && is_stale(&error) => {
                     again = false;
@@ -161,9 +149,7 @@ impl PostgresSql {
     /// Runs what needs no checks, because it is ours.
     async fn fetch(&self, statement: &str, parameters: &[SqlValue]) -> Result<Vec<Row>> {
         let (rows, _) = self.run(statement, parameters).await?;
-        rows.iter()
-            .map(|row| value::read(row).map_err(|e| e.with_effect(Effect::Done)))
-            .collect()
+        rows.iter().map(|row| value::read(row).map_err(|e| e.with_effect(Effect::Done))).collect()
     }
 }
 
@@ -204,11 +190,7 @@ impl Sql for PostgresSql {
         let word = statement::check(statement, parameters.len(), true)?;
         let (_, result) = self.run(statement, parameters).await?;
         // Of a SELECT it would be the rows that were read.
-        Ok(if statement::changes_rows(&word) {
-            result.rows_affected()
-        } else {
-            0
-        })
+        Ok(if statement::changes_rows(&word) { result.rows_affected() } else { 0 })
     }
 
     async fn insert(&self, table: &str, row: &Row) -> Result<i64> {

@@ -25,11 +25,7 @@ struct SqliteSql {
 
 pub(crate) async fn connect(url: &str, options: &SqlOptions) -> Result<Arc<dyn Sql>> {
     if !url.starts_with("sqlite:") {
-        return Err(Error::invalid(
-            "url",
-            "is of another engine",
-            "sqlite://PATH",
-        ));
+        return Err(Error::invalid("url", "is of another engine", "sqlite://PATH"));
     }
     let mut connect = SqliteConnectOptions::from_str(url)
         .map_err(|e| map(e, Phase::Connecting))?
@@ -46,8 +42,7 @@ pub(crate) async fn connect(url: &str, options: &SqlOptions) -> Result<Arc<dyn S
         .map_err(|e| map(e, Phase::Connecting))?;
     let sql = SqliteSql { pool };
     // Opening reads nothing: only this tells a database from any other file.
-    sql.query("SELECT count(*) AS n FROM sqlite_schema", &[])
-        .await?;
+    sql.query("SELECT count(*) AS n FROM sqlite_schema", &[]).await?;
     Ok(Arc::new(sql))
 }
 
@@ -63,11 +58,7 @@ fn bind(
             SqlValue::Int(n) => query.bind(*n),
             SqlValue::Float(x) if x.is_nan() => {
                 let field = format!("parameter ${}", i + 1);
-                return Err(Error::invalid(
-                    &field,
-                    "is NaN",
-                    "a number: SQLite has no NaN",
-                ));
+                return Err(Error::invalid(&field, "is NaN", "a number: SQLite has no NaN"));
             }
             SqlValue::Float(x) => query.bind(*x),
             SqlValue::Text(text) => query.bind(text.clone()),
@@ -91,15 +82,8 @@ fn read(row: &SqliteRow) -> Result<Row> {
             _ => row.try_get_unchecked(at).map(SqlValue::Bytes),
         };
         let value = value.map_err(|e| {
-            error::column(
-                column.name(),
-                &type_name,
-                format_args!("is unreadable: {e}"),
-            )
-            .with_hint(format!(
-                "cast it in the statement: CAST({} AS blob)",
-                column.name()
-            ))
+            error::column(column.name(), &type_name, format_args!("is unreadable: {e}"))
+                .with_hint(format!("cast it in the statement: CAST({} AS blob)", column.name()))
         })?;
         if values.insert(column.name().to_owned(), value).is_some() {
             return Err(error::duplicate(column.name()));
@@ -110,10 +94,7 @@ fn read(row: &SqliteRow) -> Result<Row> {
 
 impl SqliteSql {
     async fn acquire(&self) -> Result<PoolConnection<Sqlite>> {
-        self.pool
-            .acquire()
-            .await
-            .map_err(|e| map(e, Phase::Connecting))
+        self.pool.acquire().await.map_err(|e| map(e, Phase::Connecting))
     }
 
     /// Runs what needs no checks, because it is ours.
@@ -122,9 +103,7 @@ impl SqliteSql {
         let mut connection = self.acquire().await?;
         let rows = query.fetch_all(&mut *connection).await;
         let rows = rows.map_err(|e| map(e, Phase::Running))?;
-        rows.iter()
-            .map(|row| read(row).map_err(|e| e.with_effect(Effect::Done)))
-            .collect()
+        rows.iter().map(|row| read(row).map_err(|e| e.with_effect(Effect::Done))).collect()
     }
 }
 
@@ -158,11 +137,7 @@ impl Sql for SqliteSql {
         let done = query.execute(&mut *connection).await;
         let changed = done.map_err(|e| map(e, Phase::Running))?.rows_affected();
         // After any other statement SQLite still tells of the change before.
-        Ok(if statement::changes_rows(&word) {
-            changed
-        } else {
-            0
-        })
+        Ok(if statement::changes_rows(&word) { changed } else { 0 })
     }
 
     async fn insert(&self, table: &str, row: &Row) -> Result<i64> {

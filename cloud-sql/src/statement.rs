@@ -31,11 +31,7 @@ pub(crate) fn check(statement: &str, parameters: usize, nested_comments: bool) -
     }
     if parameters > MAX_PARAMETERS {
         let accepted = format_args!("at most {MAX_PARAMETERS}");
-        return Err(Error::invalid(
-            "parameters",
-            format_args!("are {parameters}"),
-            accepted,
-        ));
+        return Err(Error::invalid("parameters", format_args!("are {parameters}"), accepted));
     }
     let rest = skip_blank(statement, nested_comments).trim_start_matches('(');
     let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
@@ -55,10 +51,7 @@ pub(crate) fn check(statement: &str, parameters: usize, nested_comments: bool) -
 
 /// Whether a statement that begins with this word can change rows.
 pub(crate) fn changes_rows(word: &str) -> bool {
-    matches!(
-        word,
-        "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "MERGE" | "WITH"
-    )
+    matches!(word, "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "MERGE" | "WITH")
 }
 
 fn is_word(c: char) -> bool {
@@ -116,11 +109,7 @@ pub(crate) fn check_sqlite(statement: &str, word: &str, count: usize) -> Result<
         rest = skip_blank(rest, false);
         let Some(c) = rest.chars().next() else { break };
         if ended && !trigger && c != ';' {
-            return Err(Error::invalid(
-                "statement",
-                "holds more than one",
-                "one SQL statement",
-            ));
+            return Err(Error::invalid("statement", "holds more than one", "one SQL statement"));
         }
         let len = match c {
             '\'' | '"' | '`' => quoted(rest, c),
@@ -147,15 +136,8 @@ pub(crate) fn check_sqlite(statement: &str, word: &str, count: usize) -> Result<
     match used.iter().position(|used| !used) {
         None => Ok(()),
         Some(unused) => {
-            let problem = format!(
-                "{count} are given, but ${} is not in the statement",
-                unused + 1
-            );
-            Err(Error::invalid(
-                "parameters:",
-                problem,
-                "one value for each of $1, $2, …",
-            ))
+            let problem = format!("{count} are given, but ${} is not in the statement", unused + 1);
+            Err(Error::invalid("parameters:", problem, "one value for each of $1, $2, …"))
         }
     }
 }
@@ -235,10 +217,7 @@ mod tests {
         #[test]
         fn parameters_must_match_their_values() {
             assert!(passes("SELECT $1, $2, $1", 2));
-            assert!(passes(
-                "SELECT '$9', \"$9\", `$9`, [$9], a$9 -- $9\n, /* $9 */ $1",
-                1
-            ));
+            assert!(passes("SELECT '$9', \"$9\", `$9`, [$9], a$9 -- $9\n, /* $9 */ $1", 1));
             assert!(passes("SELECT 'it''s $9' || $1", 1));
             assert!(passes("SELECT größe$9", 0));
             for (statement, count) in [

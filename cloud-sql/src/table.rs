@@ -10,11 +10,7 @@ pub(crate) fn create(spec: &TableSpec, dialect: impl SchemaBuilder) -> Result<St
     spec.validate()?;
     let mut table = Table::create();
     table.table(Alias::new(&spec.name)).col(
-        ColumnDef::new(Alias::new("id"))
-            .big_integer()
-            .not_null()
-            .auto_increment()
-            .primary_key(),
+        ColumnDef::new(Alias::new("id")).big_integer().not_null().auto_increment().primary_key(),
     );
     for column in &spec.columns {
         table.col(&mut define(column)?);
@@ -32,9 +28,7 @@ fn define(column: &Column) -> Result<ColumnDef> {
         ColumnType::Bytes => def.blob(),
         ColumnType::Timestamp => def.timestamp_with_time_zone(),
         other => {
-            return Err(Error::unsupported(format_args!(
-                "columns of type {other:?}"
-            )));
+            return Err(Error::unsupported(format_args!("columns of type {other:?}")));
         }
     };
     if !column.nullable {
@@ -46,27 +40,17 @@ fn define(column: &Column) -> Result<ColumnDef> {
 /// The statement that inserts a row and returns its `id`. Its parameters are the values of the row, in its order.
 pub(crate) fn insert(table: &str, row: &Row, dialect: impl QueryBuilder) -> Result<String> {
     check_sql_name("table", table)?;
-    row.keys()
-        .try_for_each(|name| check_sql_name("column", name))?;
+    row.keys().try_for_each(|name| check_sql_name("column", name))?;
     let mut insert = Query::insert();
-    insert
-        .into_table(Alias::new(table))
-        .returning_col(Alias::new("id"));
+    insert.into_table(Alias::new(table)).returning_col(Alias::new("id"));
     if row.is_empty() {
         insert.or_default_values();
     } else {
         // Only their places are used: the row's own values are bound there.
         let places = row.keys().map(|_| Expr::val(0_i64));
-        insert
-            .columns(row.keys().map(Alias::new))
-            .values(places)
-            .map_err(|e| {
-                Error::invalid(
-                    "row",
-                    format_args!("cannot be inserted: {e}"),
-                    "one value a column",
-                )
-            })?;
+        insert.columns(row.keys().map(Alias::new)).values(places).map_err(|e| {
+            Error::invalid("row", format_args!("cannot be inserted: {e}"), "one value a column")
+        })?;
     }
     Ok(insert.build_any(&dialect).0)
 }
@@ -100,10 +84,7 @@ mod tests {
             assert!(create(&spec, PostgresQueryBuilder).is_err(), "{name}");
             let row = Row::from([(name.to_owned(), 1.into())]);
             assert!(insert("t", &row, PostgresQueryBuilder).is_err(), "{name}");
-            assert!(
-                insert(name, &Row::new(), SqliteQueryBuilder).is_err(),
-                "{name}"
-            );
+            assert!(insert(name, &Row::new(), SqliteQueryBuilder).is_err(), "{name}");
         }
     }
 

@@ -23,10 +23,7 @@ async fn open() -> (TempDir, Arc<dyn Sql>) {
 }
 
 fn row(pairs: &[(&str, SqlValue)]) -> Row {
-    pairs
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), v.clone()))
-        .collect()
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect()
 }
 
 fn orders() -> TableSpec {
@@ -50,18 +47,9 @@ async fn a_table_is_made_filled_changed_and_read() {
     upper.name = "ORDERS".into();
     assert!(!sql.create_table(&upper).await.unwrap());
 
-    let values = row(&[
-        ("customer", "Ada".into()),
-        ("paid", true.into()),
-        ("total", 1.5.into()),
-    ]);
+    let values = row(&[("customer", "Ada".into()), ("paid", true.into()), ("total", 1.5.into())]);
     assert_eq!(sql.insert("orders", &values).await.unwrap(), 1);
-    assert_eq!(
-        sql.insert("orders", &row(&[("customer", "Bob".into())]))
-            .await
-            .unwrap(),
-        2
-    );
+    assert_eq!(sql.insert("orders", &row(&[("customer", "Bob".into())])).await.unwrap(), 2);
     let rows = sql
         .query(
             "SELECT * FROM orders WHERE customer = $2 OR total > $1 ORDER BY id",
@@ -71,23 +59,10 @@ async fn a_table_is_made_filled_changed_and_read() {
         .unwrap();
     assert_eq!(rows[0]["paid"], SqlValue::Int(1));
     assert_eq!(rows[1]["total"], SqlValue::Null);
-    let changed = sql
-        .execute("UPDATE orders SET paid = $1", &[false.into()])
-        .await
-        .unwrap();
+    let changed = sql.execute("UPDATE orders SET paid = $1", &[false.into()]).await.unwrap();
     assert_eq!(changed, 2);
-    assert_eq!(
-        sql.execute("CREATE INDEX i ON orders (customer)", &[])
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        sql.execute("DELETE FROM orders WHERE id = $1", &[1.into()])
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(sql.execute("CREATE INDEX i ON orders (customer)", &[]).await.unwrap(), 0);
+    assert_eq!(sql.execute("DELETE FROM orders WHERE id = $1", &[1.into()]).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -113,72 +88,41 @@ async fn wrong_statements_say_what_is_wrong() {
         ("BEGIN", vec![], "is a BEGIN"),
         ("", vec![], "empty"),
         ("SELECT 1 AS a, 2 AS a", vec![], "'a' comes twice"),
-        (
-            "SELECT $1 AS a",
-            vec![f64::NAN.into()],
-            "parameter $1 is NaN",
-        ),
-        (
-            "SELECT CAST(x'ff' AS text) AS a",
-            vec![],
-            "column 'a' of type TEXT",
-        ),
-        (
-            "INSERT INTO orders (customer) VALUES (NULL)",
-            vec![],
-            "NOT NULL",
-        ),
+        ("SELECT $1 AS a", vec![f64::NAN.into()], "parameter $1 is NaN"),
+        ("SELECT CAST(x'ff' AS text) AS a", vec![], "column 'a' of type TEXT"),
+        ("INSERT INTO orders (customer) VALUES (NULL)", vec![], "NOT NULL"),
     ] {
         let error = sql.query(statement, &parameters).await.unwrap_err();
-        assert_eq!(
-            error.kind(),
-            ErrorKind::InvalidInput,
-            "{statement}: {error}"
-        );
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{statement}: {error}");
         assert!(error.to_string().contains(says), "{statement}: {error}");
     }
-    let error = sql
-        .insert("orders; DROP TABLE orders", &Row::new())
-        .await
-        .unwrap_err();
+    let error = sql.insert("orders; DROP TABLE orders", &Row::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let hostile = row(&[("a) VALUES (1); --", 1.into())]);
-    assert_eq!(
-        sql.insert("orders", &hostile).await.unwrap_err().kind(),
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(sql.insert("orders", &hostile).await.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]
 async fn a_violated_key_is_already_exists() {
     let (_folder, sql) = open().await;
-    sql.execute("CREATE TABLE k (name text UNIQUE)", &[])
-        .await
-        .unwrap();
+    sql.execute("CREATE TABLE k (name text UNIQUE)", &[]).await.unwrap();
     let insert = "INSERT INTO k VALUES ($1)";
     sql.execute(insert, &["a".into()]).await.unwrap();
     let error = sql.execute(insert, &["a".into()]).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (ErrorKind::AlreadyExists, Some("2067"))
-    );
+    assert_eq!((error.kind(), error.code()), (ErrorKind::AlreadyExists, Some("2067")));
 }
 
 #[tokio::test]
 async fn a_file_that_is_missing_or_no_database_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let error = connect(Engine::Sqlite, &url(&folder, "rw"))
-        .await
-        .unwrap_err();
+    let error = connect(Engine::Sqlite, &url(&folder, "rw")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     std::fs::write(
         folder.path().join("test.db"),
         "not a database, however long it may be ".repeat(200),
     )
     .unwrap();
-    let error = connect(Engine::Sqlite, &url(&folder, "rw"))
-        .await
-        .unwrap_err();
+    let error = connect(Engine::Sqlite, &url(&folder, "rw")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
 
@@ -186,20 +130,9 @@ async fn a_file_that_is_missing_or_no_database_is_told() {
 async fn read_only_refuses_changes() {
     let (folder, sql) = open().await;
     sql.create_table(&orders()).await.unwrap();
-    let options = SqlOptions {
-        read_only: true,
-        ..SqlOptions::default()
-    };
-    let reader = connect_with(Engine::Sqlite, &url(&folder, "rw"), &options)
-        .await
-        .unwrap();
-    assert!(
-        reader
-            .query("SELECT * FROM orders", &[])
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let options = SqlOptions { read_only: true, ..SqlOptions::default() };
+    let reader = connect_with(Engine::Sqlite, &url(&folder, "rw"), &options).await.unwrap();
+    assert!(reader.query("SELECT * FROM orders", &[]).await.unwrap().is_empty());
     let error = reader.execute("DELETE FROM orders", &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
 }
@@ -208,45 +141,28 @@ async fn read_only_refuses_changes() {
 async fn a_busy_database_is_a_conflict_to_be_repeated() {
     let (folder, sql) = open().await;
     sql.create_table(&orders()).await.unwrap();
-    let options = SqlOptions {
-        busy_timeout: Duration::ZERO,
-        ..SqlOptions::default()
-    };
-    let other = connect_with(Engine::Sqlite, &url(&folder, "rw"), &options)
-        .await
-        .unwrap();
+    let options = SqlOptions { busy_timeout: Duration::ZERO, ..SqlOptions::default() };
+    let other = connect_with(Engine::Sqlite, &url(&folder, "rw"), &options).await.unwrap();
     // One long statement holds the write lock while the other tries.
     let long = "INSERT INTO orders (customer) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) \
                 SELECT i FROM n";
     let writing = tokio::spawn(async move { sql.execute(long, &[]).await });
     let error = loop {
-        match other
-            .execute("UPDATE orders SET total = 1 WHERE id < 0", &[])
-            .await
-        {
+        match other.execute("UPDATE orders SET total = 1 WHERE id < 0", &[]).await {
             Ok(_) if writing.is_finished() => panic!("never busy"),
             Ok(_) => tokio::task::yield_now().await,
             Err(error) => break error,
         }
     };
-    assert_eq!(
-        (error.kind(), error.retry()),
-        (ErrorKind::Conflict, Retry::Backoff),
-        "{error}"
-    );
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Conflict, Retry::Backoff), "{error}");
     writing.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_full_database_is_storage_full() {
     let folder = tempfile::tempdir().unwrap();
-    let options = SqlOptions {
-        max_connections: 1,
-        ..SqlOptions::default()
-    };
-    let sql = connect_with(Engine::Sqlite, &url(&folder, "rwc"), &options)
-        .await
-        .unwrap();
+    let options = SqlOptions { max_connections: 1, ..SqlOptions::default() };
+    let sql = connect_with(Engine::Sqlite, &url(&folder, "rwc"), &options).await.unwrap();
     sql.query("PRAGMA max_page_count = 10", &[]).await.unwrap();
     sql.create_table(&orders()).await.unwrap();
     let large = row(&[("customer", "x".repeat(100_000).into())]);
@@ -259,38 +175,15 @@ async fn bad_options_urls_and_engines_are_named_without_the_url() {
     let folder = tempfile::tempdir().unwrap();
     let url = url(&folder, "rwc");
     for (options, says) in [
+        (SqlOptions { max_connections: 0, ..SqlOptions::default() }, "max_connections is 0"),
+        (SqlOptions { max_connections: 1001, ..SqlOptions::default() }, "max_connections is 1001"),
         (
-            SqlOptions {
-                max_connections: 0,
-                ..SqlOptions::default()
-            },
-            "max_connections is 0",
-        ),
-        (
-            SqlOptions {
-                max_connections: 1001,
-                ..SqlOptions::default()
-            },
-            "max_connections is 1001",
-        ),
-        (
-            SqlOptions {
-                acquire_timeout: Duration::ZERO,
-                ..SqlOptions::default()
-            },
+            SqlOptions { acquire_timeout: Duration::ZERO, ..SqlOptions::default() },
             "acquire_timeout is 0ns",
         ),
-        (
-            SqlOptions {
-                busy_timeout: Duration::MAX,
-                ..SqlOptions::default()
-            },
-            "busy_timeout is",
-        ),
+        (SqlOptions { busy_timeout: Duration::MAX, ..SqlOptions::default() }, "busy_timeout is"),
     ] {
-        let error = connect_with(Engine::Sqlite, &url, &options)
-            .await
-            .unwrap_err();
+        let error = connect_with(Engine::Sqlite, &url, &options).await.unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
     for wrong in [
@@ -300,9 +193,7 @@ async fn bad_options_urls_and_engines_are_named_without_the_url() {
         "hunter2",
         "sqlite://a?hunter2=1",
     ] {
-        let error = connect(Engine::Sqlite, &wrong.to_owned().into())
-            .await
-            .unwrap_err();
+        let error = connect(Engine::Sqlite, &wrong.to_owned().into()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
@@ -314,9 +205,7 @@ fn values() -> impl Strategy<Value = SqlValue> {
     prop_oneof![
         Just(SqlValue::Null),
         any::<i64>().prop_map(SqlValue::Int),
-        any::<f64>()
-            .prop_filter("NaN is refused", |x| !x.is_nan())
-            .prop_map(SqlValue::Float),
+        any::<f64>().prop_filter("NaN is refused", |x| !x.is_nan()).prop_map(SqlValue::Float),
         any::<String>().prop_map(SqlValue::Text),
         proptest::collection::vec(any::<u8>(), 0..100).prop_map(SqlValue::Bytes),
     ]
@@ -326,9 +215,7 @@ fn values() -> impl Strategy<Value = SqlValue> {
 fn any_values_come_back_as_they_went() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (_folder, sql) = runtime.block_on(open());
-    runtime
-        .block_on(sql.execute("CREATE TABLE v (id integer PRIMARY KEY, a, b)", &[]))
-        .unwrap();
+    runtime.block_on(sql.execute("CREATE TABLE v (id integer PRIMARY KEY, a, b)", &[])).unwrap();
     proptest!(ProptestConfig::with_cases(300), |(a in values(), b in values())| {
         let sent = row(&[("a", a.clone()), ("b", b.clone())]);
         let back = runtime.block_on(async {

@@ -32,11 +32,8 @@ async fn plain() {
     let report = passes(SimCloud::new("plain", 1)).await;
     // Only what needs a large object, or capabilities that this cloud has none of, is not run.
     assert!(report.passed() > 180, "{}", report.passed());
-    let not_run: Vec<_> = report
-        .trials()
-        .iter()
-        .filter(|t| matches!(t.outcome, Outcome::Skipped(_)))
-        .collect();
+    let not_run: Vec<_> =
+        report.trials().iter().filter(|t| matches!(t.outcome, Outcome::Skipped(_))).collect();
     assert!(not_run.len() < 10, "{not_run:?}");
 }
 
@@ -73,10 +70,7 @@ async fn names_that_are_not_unique_small_pages_and_missing_services() {
     let skipped = Outcome::Skipped("capability not declared".into());
     assert_eq!(report.outcome("cluster.lifecycle"), Some(&skipped));
     assert_eq!(report.outcome("compute.undeclared"), Some(&Outcome::Passed));
-    assert_eq!(
-        report.outcome("network.peering_overlap"),
-        Some(&Outcome::Passed)
-    );
+    assert_eq!(report.outcome("network.peering_overlap"), Some(&Outcome::Passed));
 }
 
 /// In real time and on several threads, so that what is said to be concurrent is.
@@ -230,10 +224,7 @@ async fn failure(harness: &SimHarness, trial: &str) -> String {
 
 fn declared_only(can: &mut Capabilities) {
     let whole = can.clone();
-    *can = Capabilities {
-        functions: whole.functions,
-        ..Capabilities::none()
-    };
+    *can = Capabilities { functions: whole.functions, ..Capabilities::none() };
     can.idempotent_tokens = true;
 }
 
@@ -241,64 +232,29 @@ fn declared_only(can: &mut Capabilities) {
 async fn each_flaw_fails_its_trial() {
     let cases = [
         (Flaw::DropsFirstOfSecondPage, "function.pagination", "lacks"),
-        (
-            Flaw::DropsFirstOfSecondPage,
-            "function.listing_while_mutating",
-            "listed 0 times",
-        ),
+        (Flaw::DropsFirstOfSecondPage, "function.listing_while_mutating", "listed 0 times"),
         (Flaw::RepeatsItems, "function.pagination", "has duplicates"),
-        (
-            Flaw::IgnoresPageSize,
-            "function.pagination",
-            "a page of at most",
-        ),
-        (
-            Flaw::DeleteAlwaysTrue,
-            "function.delete_twice",
-            "the second delete answers true",
-        ),
-        (
-            Flaw::DeleteAlwaysTrue,
-            "function.hostile_ids",
-            "says that it deleted something",
-        ),
+        (Flaw::IgnoresPageSize, "function.pagination", "a page of at most"),
+        (Flaw::DeleteAlwaysTrue, "function.delete_twice", "the second delete answers true"),
+        (Flaw::DeleteAlwaysTrue, "function.hostile_ids", "says that it deleted something"),
         (Flaw::DeleteDoesNothing, "function.lifecycle", "to be gone"),
         (Flaw::IgnoresTagFilter, "function.tags", "finds"),
-        (
-            Flaw::LosesTags,
-            "function.tags",
-            "the create answers with the tags",
-        ),
-        (
-            Flaw::AcceptsAnyKind,
-            "function.wrong_kind",
-            "not with one of [InvalidInput]",
-        ),
+        (Flaw::LosesTags, "function.tags", "the create answers with the tags"),
+        (Flaw::AcceptsAnyKind, "function.wrong_kind", "not with one of [InvalidInput]"),
         (Flaw::CutsNames, "function.longest_name", "becomes"),
         (Flaw::InventsOutput, "functions.invoke", "gives Some(Null)"),
     ];
     for (flaw, trial, reason) in cases {
-        let sim = SimCloud::builder("broken", 6)
-            .capabilities(declared_only)
-            .build()
-            .unwrap();
-        run_named(&SimHarness::new(sim.clone()), |name| name == trial)
-            .await
-            .assert_passed();
+        let sim = SimCloud::builder("broken", 6).capabilities(declared_only).build().unwrap();
+        run_named(&SimHarness::new(sim.clone()), |name| name == trial).await.assert_passed();
         let why = failure(&SimHarness::new(Broken(sim, flaw)), trial).await;
-        assert!(
-            why.contains(reason),
-            "{flaw:?} fails {trial} for another reason: {why}"
-        );
+        assert!(why.contains(reason), "{flaw:?} fails {trial} for another reason: {why}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_behind_fails_the_trial() {
-    let sim = SimCloud::builder("leaky", 7)
-        .capabilities(declared_only)
-        .build()
-        .unwrap();
+    let sim = SimCloud::builder("leaky", 7).capabilities(declared_only).build().unwrap();
     let leaky = SimHarness::new(Broken(sim.clone(), Flaw::DeleteDoesNothing));
     let why = failure(&leaky, "function.different_tokens").await;
     assert!(why.contains("clean-up"), "{why}");
@@ -316,24 +272,13 @@ async fn tokens_declared_but_ignored_fail() {
             .build()
             .unwrap()
     };
-    for trial in [
-        "repeated_create",
-        "concurrent_creates",
-        "token_of_another_spec",
-        "cancelled_create",
-    ] {
+    for trial in
+        ["repeated_create", "concurrent_creates", "token_of_another_spec", "cancelled_create"]
+    {
         let cloud = build();
-        let why = failure(
-            &SimHarness::new(cloud.clone()),
-            &format!("instance.{trial}"),
-        )
-        .await;
+        let why = failure(&SimHarness::new(cloud.clone()), &format!("instance.{trial}")).await;
         assert!(!why.contains("clean-up"), "{why}");
-        assert!(
-            cloud.is_empty(),
-            "what the failed {trial} made is there: {:?}",
-            cloud.living()
-        );
+        assert!(cloud.is_empty(), "what the failed {trial} made is there: {:?}", cloud.living());
         assert!(!cloud.duplicates().is_empty(), "{trial} made no duplicate");
     }
 }
@@ -354,11 +299,8 @@ async fn a_lag_that_is_not_declared_fails() {
 #[tokio::test(start_paused = true)]
 async fn a_capability_that_is_not_true_fails() {
     let unique = |can: &mut Capabilities| can.compute.as_mut().unwrap().unique_names = true;
-    let cloud = SimCloud::builder("boastful", 10)
-        .unique_names(false)
-        .capabilities(unique)
-        .build()
-        .unwrap();
+    let cloud =
+        SimCloud::builder("boastful", 10).unique_names(false).capabilities(unique).build().unwrap();
     let why = failure(&SimHarness::new(cloud), "instance.already_exists").await;
     assert!(why.contains("a second of its name was made"), "{why}");
 }
@@ -381,20 +323,14 @@ impl Harness for Panicking {
 #[tokio::test(start_paused = true)]
 async fn a_panic_fails_its_trial_only() {
     let harness = Panicking(SimHarness::new(SimCloud::new("sim", 11)));
-    let report = run_named(&harness, |name| {
-        ["instance.lifecycle", "bucket.lifecycle"].contains(&name)
-    })
-    .await;
+    let report =
+        run_named(&harness, |name| ["instance.lifecycle", "bucket.lifecycle"].contains(&name))
+            .await;
     let why = "panicked: no instances today".to_owned();
-    assert_eq!(
-        report.outcome("instance.lifecycle"),
-        Some(&Outcome::Failed(why))
-    );
+    assert_eq!(report.outcome("instance.lifecycle"), Some(&Outcome::Failed(why)));
     assert_eq!(report.outcome("bucket.lifecycle"), Some(&Outcome::Passed));
     assert!(
-        report
-            .to_string()
-            .ends_with("conformance of sim: 1 passed, 1 failed, 0 skipped"),
+        report.to_string().ends_with("conformance of sim: 1 passed, 1 failed, 0 skipped"),
         "{report}"
     );
     assert!(std::panic::catch_unwind(|| report.assert_passed()).is_err());

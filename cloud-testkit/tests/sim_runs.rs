@@ -30,36 +30,16 @@ async fn a_hundred_thousand_are_found_by_tag_and_page() {
     for i in (0..COUNT).step_by(100) {
         let token = ClientToken::derive("plan", &i.to_string(), 1);
         let query = ResourceQuery::tagged(Ownership::filter_token(&token));
-        let found = cloud
-            .list_resources(&query)
-            .complete()
-            .await
-            .unwrap()
-            .into_items();
+        let found = cloud.list_resources(&query).complete().await.unwrap().into_items();
         assert_eq!(
-            found
-                .iter()
-                .map(|resource| &resource.name)
-                .collect::<Vec<_>>(),
+            found.iter().map(|resource| &resource.name).collect::<Vec<_>>(),
             [&format!("i{i}")]
         );
     }
     let even = ListQuery::tagged(Ownership::filter_deployment("even").unwrap());
-    assert_eq!(
-        cloud
-            .list_instances(&even)
-            .complete()
-            .await
-            .unwrap()
-            .items()
-            .len(),
-        COUNT / 2
-    );
+    assert_eq!(cloud.list_instances(&even).complete().await.unwrap().items().len(), COUNT / 2);
     assert_eq!(cloud.count(ResourceKind::Instance), COUNT);
-    assert_eq!(
-        cloud.call_count(),
-        (COUNT + COUNT / 100 + COUNT / 2 / 1000) as u64
-    );
+    assert_eq!(cloud.call_count(), (COUNT + COUNT / 100 + COUNT / 2 / 1000) as u64);
 }
 
 /// A run of many calls on a cloud where everything goes wrong.
@@ -93,9 +73,7 @@ fn stormy(seed: u64) -> (SimCloud, Vec<CallRecord>) {
             match create(&cloud, &name).await {
                 Ok(made) if i % 3 == 0 => drop(cloud.delete_instance(&made.id).await),
                 _ => drop(
-                    cloud
-                        .list_instances_page(&ListQuery::default(), &Default::default())
-                        .await,
+                    cloud.list_instances_page(&ListQuery::default(), &Default::default()).await,
                 ),
             }
         }
@@ -110,16 +88,8 @@ fn the_same_seed_does_the_same_again() {
     let (second, again) = stormy(42);
     assert_eq!(trace, again, "{first:?}");
     assert_eq!(first.living(), second.living());
-    assert!(
-        trace
-            .iter()
-            .any(|call| call.outcome == Err(ErrorKind::Timeout))
-    );
-    assert!(
-        trace
-            .iter()
-            .any(|call| call.outcome == Err(ErrorKind::RateLimited))
-    );
+    assert!(trace.iter().any(|call| call.outcome == Err(ErrorKind::Timeout)));
+    assert!(trace.iter().any(|call| call.outcome == Err(ErrorKind::RateLimited)));
     assert!(trace.iter().any(|call| call.outcome.is_ok()));
     assert_ne!(stormy(43).1, trace);
     assert!(format!("{first:?}").contains("seed 42"));

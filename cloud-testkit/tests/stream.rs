@@ -35,14 +35,10 @@ impl Harness for Measured {
 #[tokio::test(start_paused = true)]
 async fn a_large_object_is_streamed_within_the_memory_allowed_and_no_less() {
     let stream = async |memory_limit| {
-        let large = LargeObject {
-            size: 128 * MIB + 12_345,
-            memory_limit,
-        };
-        let report = run_named(&Measured(SimCloud::new("sim", 1), large), |name| {
-            name == "objects.stream"
-        })
-        .await;
+        let large = LargeObject { size: 128 * MIB + 12_345, memory_limit };
+        let report =
+            run_named(&Measured(SimCloud::new("sim", 1), large), |name| name == "objects.stream")
+                .await;
         report.outcome("objects.stream").unwrap().clone()
     };
     match stream(MIB / 1024).await {

@@ -70,10 +70,7 @@ fn look(pid: u32) -> Option<(String, bool)> {
         ProcessRefreshKind::nothing(),
     );
     let process = system.process(pid)?;
-    let alive = !matches!(
-        process.status(),
-        ProcessStatus::Zombie | ProcessStatus::Dead
-    );
+    let alive = !matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
     Some((process.start_time().to_string(), alive))
 }
 
@@ -81,16 +78,13 @@ fn look(pid: u32) -> Option<(String, bool)> {
 /// leader's session (a program may have overwritten its environment).
 pub(crate) fn members(native: &str, leader: Option<&Identity>) -> Result<Vec<u32>> {
     let mark: OsString = format!("{MARKER}={native}").into();
-    let session = leader
-        .filter(|leader| leader.is_alive())
-        .map(|leader| sysinfo::Pid::from_u32(leader.pid));
+    let session =
+        leader.filter(|leader| leader.is_alive()).map(|leader| sysinfo::Pid::from_u32(leader.pid));
     let mut system = System::new().map_err(no_processes)?;
     system.refresh_processes_specifics(
         ProcessesToUpdate::All,
         true,
-        ProcessRefreshKind::nothing()
-            .with_environ(UpdateKind::Always)
-            .without_tasks(),
+        ProcessRefreshKind::nothing().with_environ(UpdateKind::Always).without_tasks(),
     );
     let living =
         |p: &&sysinfo::Process| !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
@@ -98,11 +92,7 @@ pub(crate) fn members(native: &str, leader: Option<&Identity>) -> Result<Vec<u32
         p.environ().contains(&mark) || (session.is_some() && p.session_id() == session)
     };
     let processes = system.processes().values();
-    Ok(processes
-        .filter(living)
-        .filter(ours)
-        .map(|p| p.pid().as_u32())
-        .collect())
+    Ok(processes.filter(living).filter(ours).map(|p| p.pid().as_u32()).collect())
 }
 
 pub(crate) fn no_processes(error: sysinfo::Error) -> Error {
@@ -171,12 +161,7 @@ fn kill_one(pid: u32, native: &str, leader: Option<&Identity>) {
                 env.get(std::ffi::OsStr::new(MARKER))
                     .is_some_and(|value| value.to_str() == Some(native))
             });
-            let session = || {
-                process
-                    .stat()
-                    .ok()
-                    .and_then(|stat| u32::try_from(stat.session).ok())
-            };
+            let session = || process.stat().ok().and_then(|stat| u32::try_from(stat.session).ok());
             marked || leader.is_some_and(|l| l.is_alive() && session() == Some(l.pid))
         });
     if ours {
@@ -221,11 +206,7 @@ impl Launch<'_> {
             command
                 .args(arguments)
                 .env_clear()
-                .envs(
-                    ["PATH", "LANG"]
-                        .iter()
-                        .filter_map(|k| Some((k, std::env::var_os(k)?))),
-                )
+                .envs(["PATH", "LANG"].iter().filter_map(|k| Some((k, std::env::var_os(k)?))))
                 .env("HOME", self.home)
                 .envs(&self.environment)
                 .env(MARKER, self.native)
@@ -277,10 +258,7 @@ pub(crate) fn check_reserved<'a>(mut names: impl Iterator<Item = &'a String>) ->
 #[cfg(target_os = "linux")]
 pub(crate) fn limit_memory(pid: u32, bytes: u64) -> Result<()> {
     use rustix::process::{Resource, Rlimit, prlimit};
-    let limit = Rlimit {
-        current: Some(bytes),
-        maximum: Some(bytes),
-    };
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
     match prlimit(raw(pid), Resource::Data, limit) {
         // It has ended already.
         Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -319,17 +297,10 @@ mod tests {
         let ours = Identity::of(std::process::id()).unwrap();
         assert!(ours.is_alive());
         // Same pid, other start: what a recycled pid looks like. Killing it must not kill this test.
-        let recycled = Identity {
-            pid: std::process::id(),
-            started: "1@other-boot".into(),
-        };
+        let recycled = Identity { pid: std::process::id(), started: "1@other-boot".into() };
         assert!(!recycled.is_alive());
         signal_group(&recycled, Signal::KILL);
-        assert!(
-            members("no-such-resource", Some(&recycled))
-                .unwrap()
-                .is_empty()
-        );
+        assert!(members("no-such-resource", Some(&recycled)).unwrap().is_empty());
         kill_all("no-such-resource", Some(&recycled)).unwrap();
     }
 
@@ -337,9 +308,7 @@ mod tests {
     async fn a_zombie_is_dead() {
         let home = tempfile::tempdir().unwrap();
         let command = words(&["true"]);
-        let child = launch("zombie-test", &command, home.path())
-            .spawn()
-            .unwrap();
+        let child = launch("zombie-test", &command, home.path()).spawn().unwrap();
         let identity = Identity::of(child.id().unwrap()).unwrap();
         // Nobody waits for it, so it stays a zombie.
         let deadline = Instant::now() + Duration::from_secs(10);

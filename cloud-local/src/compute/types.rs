@@ -3,12 +3,8 @@
 use cloud_core::{ByteSize, Error, ErrorKind, InstanceSize, InstanceType, Region, Result};
 
 /// Name, virtual CPUs, GiB.
-pub(crate) const TYPES: [(&str, u32, u64); 4] = [
-    ("local.1x1", 1, 1),
-    ("local.2x4", 2, 4),
-    ("local.4x8", 4, 8),
-    ("local.8x16", 8, 16),
-];
+pub(crate) const TYPES: [(&str, u32, u64); 4] =
+    [("local.1x1", 1, 1), ("local.2x4", 2, 4), ("local.4x8", 4, 8), ("local.8x16", 8, 16)];
 
 /// The types as a region offers them.
 pub(crate) fn in_region(region: &Region) -> impl Iterator<Item = InstanceType> + '_ {

@@ -36,18 +36,11 @@ impl Account {
             return Ok(None);
         }
         let users = Users::new_with_refreshed_list().map_err(|e| {
-            Error::new(
-                ErrorKind::Internal,
-                format!("cannot list the accounts: {e}"),
-            )
+            Error::new(ErrorKind::Internal, format!("cannot list the accounts: {e}"))
         })?;
         let found = NAMES.iter().find_map(|name| {
             let user = users.iter().find(|u| u.name() == *name)?;
-            Some(Self {
-                name: (*name).to_owned(),
-                uid: **user.id(),
-                gid: *user.group_id(),
-            })
+            Some(Self { name: (*name).to_owned(), uid: **user.id(), gid: *user.group_id() })
         });
         found.map(Some).ok_or_else(|| {
             let message =
@@ -71,11 +64,7 @@ impl Account {
     /// # Errors
     /// `PermissionDenied`, naming a folder that is not ours and closed to it.
     pub(crate) fn let_through(&self, ours: &Path, path: &Path) -> Result<()> {
-        for folder in path
-            .ancestors()
-            .skip(1)
-            .filter(|f| !f.as_os_str().is_empty())
-        {
+        for folder in path.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty()) {
             let about = fs::metadata(folder).map_err(io_error("look at", folder))?;
             let mode = about.permissions().mode();
             let open = if about.uid() == self.uid {

@@ -72,10 +72,7 @@ impl Programs {
             };
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let debian = std::fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten();
+        let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let mut versions: Vec<(u32, PathBuf)> = debian
             .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path().join("bin"))))
             .collect();
@@ -84,23 +81,17 @@ impl Programs {
         // A server finds the rest of its installation from where it really is.
         let real =
             |dir: PathBuf| Some(dir.join("initdb").canonicalize().ok()?.parent()?.to_owned());
-        Ok(dirs
-            .filter_map(real)
-            .find(|dir| Self::missing(dir).is_none())
-            .map(Self))
+        Ok(dirs.filter_map(real).find(|dir| Self::missing(dir).is_none()).map(Self))
     }
 
     fn missing(dir: &Path) -> Option<&'static str> {
-        Self::NEEDED
-            .into_iter()
-            .find(|name| !dir.join(name).is_file())
+        Self::NEEDED.into_iter().find(|name| !dir.join(name).is_file())
     }
 
     /// The server's version: `15.14`.
     pub(crate) async fn version(&self) -> Result<String> {
         let said = run(
-            self.command("postgres", Path::new("/"), None)
-                .arg("--version"),
+            self.command("postgres", Path::new("/"), None).arg("--version"),
             "postgres",
             PROGRAM,
         )
@@ -148,18 +139,11 @@ async fn run(command: &mut Command, name: &str, limit: Duration) -> Result<Strin
         true => ErrorKind::StorageFull,
         false => ErrorKind::Internal,
     };
-    Err(Error::new(
-        kind,
-        format!("{name} failed: {}", last_lines(&said)),
-    ))
+    Err(Error::new(kind, format!("{name} failed: {}", last_lines(&said))))
 }
 
 fn last_lines(text: &str) -> String {
-    let lines: Vec<_> = text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .collect();
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     lines[lines.len().saturating_sub(5)..].join("; ")
 }
 
@@ -207,9 +191,7 @@ impl Cluster {
 
     /// Gives a file in its folder to whom it runs under.
     pub(crate) fn give(&self, file: &Path) -> Result<()> {
-        self.account
-            .as_ref()
-            .map_or(Ok(()), |account| account.give(file))
+        self.account.as_ref().map_or(Ok(()), |account| account.give(file))
     }
 
     /// Makes the cluster, with us as its only role. Nothing runs yet.
@@ -217,21 +199,11 @@ impl Cluster {
         let password = self.folder.join("admin-password");
         write_private(&password, secrets.admin.expose_secret())?;
         self.give(&password)?;
-        let mut command = self
-            .programs
-            .command("initdb", &self.folder, self.account.as_ref());
+        let mut command = self.programs.command("initdb", &self.folder, self.account.as_ref());
         command
             .arg("-D")
             .arg(data(&self.folder))
-            .args([
-                "-U",
-                ADMIN,
-                "-A",
-                "scram-sha-256",
-                "-E",
-                "UTF8",
-                "--locale=C",
-            ])
+            .args(["-U", ADMIN, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"])
             .arg(format!("--pwfile={}", password.display()));
         let made = run(&mut command, "initdb", PROGRAM).await;
         remove_if_there(&password)?;
@@ -257,9 +229,7 @@ impl Cluster {
             let message = format!("port {port} is taken by another program");
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        let mut command = self
-            .programs
-            .command("pg_ctl", &self.folder, self.account.as_ref());
+        let mut command = self.programs.command("pg_ctl", &self.folder, self.account.as_ref());
         command
             .arg("start")
             .arg("-D")
@@ -267,19 +237,14 @@ impl Cluster {
             .arg("-l")
             .arg(self.folder.join("server.log"))
             .args(["-w", "-t", &START.as_secs().to_string(), "-o"])
-            .arg(format!(
-                "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-            ));
+            .arg(format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"));
         match run(&mut command, "pg_ctl start", START + Duration::from_secs(5)).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 stop(&self.folder)?;
                 let log =
                     std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
-                Err(error.context(format_args!(
-                    "the server did not start ({})",
-                    last_lines(&log)
-                )))
+                Err(error.context(format_args!("the server did not start ({})", last_lines(&log))))
             }
         }
     }
@@ -287,23 +252,12 @@ impl Cluster {
     /// Copies a running server's cluster into this one's folder. With a slot, the copy is a stand-by that follows the server.
     pub(crate) async fn copy_from(&self, port: u16, slot: Option<&str>) -> Result<()> {
         let mut command =
-            self.programs
-                .command("pg_basebackup", &self.folder, self.account.as_ref());
+            self.programs.command("pg_basebackup", &self.folder, self.account.as_ref());
         command
             .env("PGPASSFILE", self.pgpass())
             .arg("-D")
             .arg(data(&self.folder))
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-U",
-                REPLICATION,
-                "-w",
-                "-X",
-                "stream",
-                "-c",
-                "fast",
-            ])
+            .args(["-h", "127.0.0.1", "-U", REPLICATION, "-w", "-X", "stream", "-c", "fast"])
             .args(["-p", &port.to_string()]);
         if let Some(slot) = slot {
             command.args(["-R", "-C", "-S", slot]);
@@ -327,17 +281,13 @@ fn working_in(folder: &Path, which: ProcessesToUpdate<'_>) -> Result<Vec<Pid>> {
         return Ok(Vec::new());
     };
     let mut system = System::new().map_err(no_processes)?;
-    let what = ProcessRefreshKind::nothing()
-        .with_cwd(UpdateKind::Always)
-        .without_tasks();
+    let what = ProcessRefreshKind::nothing().with_cwd(UpdateKind::Always).without_tasks();
     system.refresh_processes_specifics(which, true, what);
     let ours = system.processes().values().filter(|p| {
         let living = !matches!(p.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
         living && p.cwd().is_some_and(|cwd| cwd.starts_with(&folder))
     });
-    Ok(ours
-        .filter_map(|p| Pid::from_raw(p.pid().as_u32().cast_signed()))
-        .collect())
+    Ok(ours.filter_map(|p| Pid::from_raw(p.pid().as_u32().cast_signed())).collect())
 }
 
 /// The process that a cluster names as its server, if that works in its folder.
@@ -346,10 +296,7 @@ fn server(folder: &Path) -> Result<Option<Pid>> {
         return Ok(None);
     };
     // While a cluster is being made the number is negative: that is no server.
-    let pid = text
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok());
+    let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
     let Some(pid) = pid.filter(|pid: &i32| *pid > 0).and_then(Pid::from_raw) else {
         return Ok(None);
     };
@@ -365,10 +312,7 @@ pub(crate) fn is_running(folder: &Path) -> Result<bool> {
 pub(crate) fn stop(folder: &Path) -> Result<()> {
     let secrets = folder.join(SECRETS);
     // Written before anything is started: without it there is nothing to look for among all processes.
-    if !secrets
-        .try_exists()
-        .map_err(io_error("look for", &secrets))?
-    {
+    if !secrets.try_exists().map_err(io_error("look for", &secrets))? {
         return Ok(());
     }
     let began = Instant::now();

@@ -49,9 +49,9 @@ where
             Ok(record) => Ok(record),
             Err(error) => match undo(&state, &id).await {
                 Ok(()) => Err(error.with_effect(Effect::None)),
-                Err(left) => Err(error.with_effect(Effect::Unknown).with_hint(format!(
-                    "not all of it could be undone ({left}): delete {id}"
-                ))),
+                Err(left) => Err(error
+                    .with_effect(Effect::Unknown)
+                    .with_hint(format!("not all of it could be undone ({left}): delete {id}"))),
             },
         }
     })
@@ -62,9 +62,7 @@ where
 pub(crate) async fn undo(state: &Arc<State>, id: &ResourceId) -> Result<()> {
     let (id, folder) = (id.clone(), state.data_dir(id)?);
     state.blocking(move || engines::stop(&folder)).await?;
-    state
-        .locked_while_down(move |s| s.remove(&id).map(drop))
-        .await
+    state.locked_while_down(move |s| s.remove(&id).map(drop)).await
 }
 
 /// Runs to its end whether or not anybody waits for it.

@@ -55,11 +55,7 @@ impl Engines {
                 (None, None)
             }
         };
-        Ok(Self {
-            root: config.root.clone(),
-            programs,
-            account,
-        })
+        Ok(Self { root: config.root.clone(), programs, account })
     }
 
     /// There is nothing to look for.
@@ -121,11 +117,7 @@ impl Engines {
         match &spec.version {
             Some(wanted) if *wanted != version && wanted != major => {
                 let accepted = format!("{version} or {major}, the one that is installed");
-                Err(Error::invalid(
-                    "version",
-                    format_args!("is '{wanted}'"),
-                    accepted,
-                ))
+                Err(Error::invalid("version", format_args!("is '{wanted}'"), accepted))
             }
             _ => Ok(Some(version)),
         }
@@ -284,10 +276,7 @@ pub(crate) fn stop(folder: &Path) -> Result<()> {
 #[cfg(feature = "postgres")]
 fn port(body: &DatabaseBody) -> Result<u16> {
     body.port.ok_or_else(|| {
-        Error::new(
-            cloud_core::ErrorKind::Corrupt,
-            "the server's record has no port",
-        )
+        Error::new(cloud_core::ErrorKind::Corrupt, "the server's record has no port")
     })
 }
 
@@ -299,7 +288,5 @@ fn not_here(engine: Engine) -> Error {
 async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R> + Send + 'static,
 ) -> Result<R> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(join_error)?
+    tokio::task::spawn_blocking(work).await.map_err(join_error)?
 }

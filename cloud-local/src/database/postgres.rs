@@ -52,12 +52,7 @@ pub(crate) async fn create(
     let admin = admin(port, secrets).await?;
     let role =
         "SELECT format('CREATE ROLE %I LOGIN REPLICATION PASSWORD %L', $1::text, $2::text) AS s";
-    run_made(
-        &*admin,
-        role,
-        &[REPLICATION, secrets.replication.expose_secret()],
-    )
-    .await?;
+    run_made(&*admin, role, &[REPLICATION, secrets.replication.expose_secret()]).await?;
     let role = "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', $1::text, $2::text) AS s";
     run_made(&*admin, role, &[user, secrets.owner.expose_secret()]).await?;
     let made = "SELECT format('CREATE DATABASE %I OWNER %I', $1::text, $2::text) AS s";
@@ -140,19 +135,12 @@ fn slot(replica: &ResourceId) -> String {
 /// Makes a running stand-by a primary. Nothing if it is one.
 pub(crate) async fn promote(folder: &Path, port: u16) -> Result<()> {
     let admin = admin(port, &Secrets::read(&folder.join(SECRETS))?).await?;
-    let promoted = admin
-        .query(
-            "SELECT NOT pg_is_in_recovery() OR pg_promote(true, 120) AS done",
-            &[],
-        )
-        .await?;
+    let promoted =
+        admin.query("SELECT NOT pg_is_in_recovery() OR pg_promote(true, 120) AS done", &[]).await?;
     if promoted.first().and_then(|row| row.get("done")) == Some(&SqlValue::Bool(true)) {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorKind::Timeout,
-        "the replica did not become a primary within 120 s",
-    ))
+    Err(Error::new(ErrorKind::Timeout, "the replica did not become a primary within 120 s"))
 }
 
 /// Removes the slots of replicas that are gone: a slot keeps everything that its replica has not read.
@@ -168,12 +156,7 @@ async fn drop_slots(admin: &dyn Sql, which: impl Fn(&str) -> bool) -> Result<()>
         if let Some(SqlValue::Text(name)) = row.get("slot_name")
             && which(name)
         {
-            admin
-                .query(
-                    "SELECT pg_drop_replication_slot($1)",
-                    &[name.as_str().into()],
-                )
-                .await?;
+            admin.query("SELECT pg_drop_replication_slot($1)", &[name.as_str().into()]).await?;
         }
     }
     Ok(())
@@ -185,12 +168,7 @@ pub(crate) async fn lag(folder: &Path, port: u16) -> Result<Option<f64>> {
     let lag = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN NULL \
                WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
                ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0) END::float8 AS lag";
-    match admin
-        .query(lag, &[])
-        .await?
-        .pop()
-        .and_then(|mut row| row.remove("lag"))
-    {
+    match admin.query(lag, &[]).await?.pop().and_then(|mut row| row.remove("lag")) {
         Some(SqlValue::Float(seconds)) => Ok(Some(seconds.max(0.0))),
         _ => Ok(None),
     }
@@ -210,10 +188,7 @@ pub(crate) fn connection(
         port: Some(port),
         database: database.into(),
         user: user.into(),
-        url: address(port, user, &secrets.owner, database)?
-            .as_str()
-            .to_owned()
-            .into(),
+        url: address(port, user, &secrets.owner, database)?.as_str().to_owned().into(),
         password: Some(secrets.owner),
     })
 }
@@ -233,8 +208,7 @@ fn address(port: u16, user: &str, password: &SecretString, database: &str) -> Re
 async fn admin(port: u16, secrets: &Secrets) -> Result<Arc<dyn Sql>> {
     let mut url = address(port, ADMIN, &secrets.admin, "postgres")?;
     // A statement that fails is not written to the server's log: there may be a password in it.
-    url.query_pairs_mut()
-        .append_pair("options", "-c log_min_error_statement=panic");
+    url.query_pairs_mut().append_pair("options", "-c log_min_error_statement=panic");
     cloud_sql::connect(Engine::Postgres, &url.as_str().to_owned().into()).await
 }
 
@@ -244,10 +218,7 @@ async fn run_made(admin: &dyn Sql, made: &str, parameters: &[&str]) -> Result<()
     let mut rows = admin.query(made, &parameters).await?;
     match rows.pop().and_then(|mut row| row.remove("s")) {
         Some(SqlValue::Text(statement)) => admin.execute(&statement, &[]).await.map(drop),
-        _ => Err(Error::new(
-            ErrorKind::Internal,
-            "the server made no statement",
-        )),
+        _ => Err(Error::new(ErrorKind::Internal, "the server made no statement")),
     }
 }
 
@@ -255,7 +226,5 @@ async fn run_made(admin: &dyn Sql, made: &str, parameters: &[&str]) -> Result<()
 async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R> + Send + 'static,
 ) -> Result<R> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(crate::error::join_error)?
+    tokio::task::spawn_blocking(work).await.map_err(crate::error::join_error)?
 }

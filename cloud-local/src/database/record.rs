@@ -94,10 +94,7 @@ fn all(s: &Locked<'_>) -> Result<Vec<Record<DatabaseBody>>> {
 }
 
 pub(crate) fn major(version: &Option<String>) -> &str {
-    version
-        .as_deref()
-        .and_then(|v| v.split('.').next())
-        .unwrap_or("?")
+    version.as_deref().and_then(|v| v.split('.').next()).unwrap_or("?")
 }
 
 pub(crate) fn not_running(record: &Record<DatabaseBody>, status: ResourceStatus) -> Error {

@@ -56,10 +56,7 @@ impl Secrets {
     /// A password file for libpq's programs: they take the replication role's password from it.
     pub(crate) fn write_pgpass(&self, file: &Path) -> Result<()> {
         // Ours are of letters and digits, so nothing has to be escaped.
-        write_private(
-            file,
-            &format!("*:*:*:*:{}\n", self.replication.expose_secret()),
-        )
+        write_private(file, &format!("*:*:*:*:{}\n", self.replication.expose_secret()))
     }
 }
 
@@ -74,9 +71,7 @@ fn password() -> Result<SecretString> {
             Error::new(ErrorKind::Internal, format!("no randomness to be had: {e}"))
         })?;
         // What lies beyond 62 is thrown away: every letter is as likely as any other.
-        let letters = bytes
-            .iter()
-            .filter_map(|b| LETTERS.get(usize::from(b >> 2)));
+        let letters = bytes.iter().filter_map(|b| LETTERS.get(usize::from(b >> 2)));
         text.extend(letters.map(|b| char::from(*b)).take(32 - text.len()));
     }
     Ok(text.into())
@@ -91,9 +86,7 @@ pub(crate) fn write_private(file: &Path, text: &str) -> Result<()> {
         .mode(0o600)
         .open(file)
         .map_err(io_error("write", file))?;
-    open.write_all(text.as_bytes())
-        .and_then(|()| open.sync_all())
-        .map_err(io_error("write", file))
+    open.write_all(text.as_bytes()).and_then(|()| open.sync_all()).map_err(io_error("write", file))
 }
 
 #[cfg(test)]
@@ -110,15 +103,9 @@ mod tests {
         secrets.write(&file).unwrap();
         let back = Secrets::read(&file).unwrap();
         let all = [&back.admin, &back.replication, &back.owner].map(|s| s.expose_secret());
-        assert!(
-            all.iter()
-                .all(|p| p.len() == 32 && p.bytes().all(|b| b.is_ascii_alphanumeric()))
-        );
+        assert!(all.iter().all(|p| p.len() == 32 && p.bytes().all(|b| b.is_ascii_alphanumeric())));
         assert!(all[0] != all[1] && all[1] != all[2]);
-        assert_eq!(
-            std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!format!("{secrets:?}").contains(all[2]));
     }
 }

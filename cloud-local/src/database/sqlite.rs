@@ -16,9 +16,7 @@ pub(crate) const FILE: &str = "database.db";
 pub(crate) async fn create(folder: &Path) -> Result<()> {
     let mut connection = open(folder, true).await?;
     // Read by every later connection from the file itself.
-    let wal = sqlx::query("PRAGMA journal_mode = WAL")
-        .execute(&mut connection)
-        .await;
+    let wal = sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await;
     wal.map_err(failed)?;
     connection.close().await.map_err(failed)
 }
@@ -28,10 +26,7 @@ pub(crate) async fn snapshot(from: &Path, to: &Path) -> Result<()> {
     let mut connection = open(from, false).await?;
     let file = to.join(FILE);
     let file = file.to_str().ok_or_else(|| no_text(to))?;
-    let copied = sqlx::query("VACUUM INTO $1")
-        .bind(file)
-        .execute(&mut connection)
-        .await;
+    let copied = sqlx::query("VACUUM INTO $1").bind(file).execute(&mut connection).await;
     copied.map_err(failed)?;
     connection.close().await.map_err(failed)
 }
@@ -39,20 +34,13 @@ pub(crate) async fn snapshot(from: &Path, to: &Path) -> Result<()> {
 /// Makes a server's file of a snapshot's.
 pub(crate) async fn restore(from: &Path, to: &Path) -> Result<()> {
     let (source, copy) = (from.join(FILE), to.join(FILE));
-    tokio::task::spawn_blocking(move || copy_file(&source, &copy))
-        .await
-        .map_err(join_error)??;
+    tokio::task::spawn_blocking(move || copy_file(&source, &copy)).await.map_err(join_error)??;
     create(to).await
 }
 
 /// Removes what a broken-off attempt left.
 pub(crate) fn clear(folder: &Path) -> Result<()> {
-    for file in [
-        FILE,
-        "database.db-wal",
-        "database.db-shm",
-        "database.db-journal",
-    ] {
+    for file in [FILE, "database.db-wal", "database.db-shm", "database.db-journal"] {
         remove_if_there(&folder.join(file))?;
     }
     Ok(())
@@ -83,9 +71,7 @@ async fn open(folder: &Path, create: bool) -> Result<SqliteConnection> {
         .create_if_missing(create)
         .busy_timeout(std::time::Duration::from_secs(30))
         .disable_statement_logging();
-    SqliteConnection::connect_with(&options)
-        .await
-        .map_err(failed)
+    SqliteConnection::connect_with(&options).await.map_err(failed)
 }
 
 fn failed(error: sqlx::Error) -> Error {

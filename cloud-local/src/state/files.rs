@@ -27,9 +27,7 @@ pub(crate) fn read_dir(path: &Path) -> Result<Vec<PathBuf>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(io_error("list", path))?,
     };
-    entries
-        .map(|entry| Ok(entry.map_err(io_error("list", path))?.path()))
-        .collect()
+    entries.map(|entry| Ok(entry.map_err(io_error("list", path))?.path())).collect()
 }
 
 /// Waits for the lock of a file, across processes, and holds it until the returned handle is dropped. A child
@@ -59,26 +57,20 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 /// Writes a file that is either there in full, on the disk, or not at all.
 pub(crate) fn write_json(tmp: &Path, path: &Path, value: &impl Serialize) -> Result<()> {
     let bytes = serde_json::to_vec_pretty(value).map_err(|e| {
-        Error::new(
-            ErrorKind::Internal,
-            format!("cannot encode {}: {e}", path.display()),
-        )
+        Error::new(ErrorKind::Internal, format!("cannot encode {}: {e}", path.display()))
     })?;
     let dir = path.parent().unwrap_or(tmp);
     make_dir(dir)?;
     let mut file = tempfile::NamedTempFile::new_in(tmp).map_err(io_error("write in", tmp))?;
     file.write_all(&bytes).map_err(io_error("write", path))?;
     file.as_file().sync_all().map_err(io_error("write", path))?;
-    file.persist(path)
-        .map_err(|e| io_error("write", path)(e.error))?;
+    file.persist(path).map_err(|e| io_error("write", path)(e.error))?;
     sync_dir(dir)
 }
 
 /// Makes what was renamed or removed in a folder last.
 fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(io_error("write", dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("write", dir))
 }
 
 pub(super) fn remove_tree(path: &Path) -> Result<()> {

@@ -86,11 +86,7 @@ impl Locked<'_> {
     /// Name and token of a record, read once.
     fn identity(&self, id: &ResourceId) -> Result<Option<(String, ClientToken)>> {
         let path = self.state.record_file(id)?;
-        let mut known = self
-            .state
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.state.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(identity) = known.get(&path) {
             return Ok(Some(identity.clone()));
         }
@@ -127,7 +123,10 @@ impl Locked<'_> {
             body: new.body,
         };
         self.write(&record)?;
-        make_dir(&self.state.data_dir(&record.id)?)?;
+        if let Err(error) = make_dir(&self.state.data_dir(&record.id)?) {
+            self.remove(&record.id)?;
+            return Err(error);
+        }
         Ok(record)
     }
 
@@ -195,6 +194,15 @@ impl Locked<'_> {
         write_json(&self.state.tmp(), &path, record)
     }
 
+    /// Records that a removal has begun. A full disk does not stop it: what is removed is what frees the space.
+    pub(crate) fn mark_deleting<T: Serialize>(&self, record: &mut Record<T>) -> Result<()> {
+        record.status = ResourceStatus::Deleting;
+        match self.write(record) {
+            Err(error) if error.kind() == ErrorKind::StorageFull => Ok(()),
+            other => other,
+        }
+    }
+
     /// Removes a record and its data folder; the record last, so that a removal that was broken off can be
     /// repeated. `true` if it was there.
     pub(crate) fn remove(&self, id: &ResourceId) -> Result<bool> {
@@ -203,16 +211,9 @@ impl Locked<'_> {
             return Ok(false);
         };
         remove_tree(&self.state.data_dir(id)?)?;
-        let lock = self
-            .state
-            .kind_dir("locks", id.kind, &id.region)
-            .join(id.native());
+        let lock = self.state.kind_dir("locks", id.kind, &id.region).join(id.native());
         remove_if_there(&lock)?;
-        let mut known = self
-            .state
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.state.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.remove(&path);
         remove_if_there(&path)
     }

@@ -46,16 +46,9 @@ impl Entry {
     }
 
     pub(super) fn delete_marker(key: &Path, version: Uuid) -> Self {
-        let nothing = Draft {
-            key: key.clone(),
-            contents: Uuid::nil(),
-            size: 0,
-            attributes: BTreeMap::new(),
-        };
-        Self {
-            delete_marker: true,
-            ..Self::new(nothing, version)
-        }
+        let nothing =
+            Draft { key: key.clone(), contents: Uuid::nil(), size: 0, attributes: BTreeMap::new() };
+        Self { delete_marker: true, ..Self::new(nothing, version) }
     }
 
     /// The same contents and metadata under another key.
@@ -75,10 +68,7 @@ impl Entry {
 
     pub(super) fn location(&self) -> Result<Path> {
         Path::parse(&self.key).map_err(|e| {
-            Error::new(
-                ErrorKind::Corrupt,
-                format!("a bucket records an impossible key: {e}"),
-            )
+            Error::new(ErrorKind::Corrupt, format!("a bucket records an impossible key: {e}"))
         })
     }
 

@@ -29,11 +29,7 @@ pub(super) fn check(key: &Path) -> Result<()> {
         return Err(Error::invalid("object key", problem, "1 to 1024 bytes"));
     }
     if text.contains('\0') {
-        return Err(Error::invalid(
-            "object key",
-            "contains a NUL character",
-            "any other",
-        ));
+        return Err(Error::invalid("object key", "contains a NUL character", "any other"));
     }
     Ok(())
 }
@@ -50,16 +46,10 @@ pub(super) fn folder(prefix: &Path) -> PathBuf {
 
 fn encode(key: &Path, last: &str) -> PathBuf {
     let mut path = PathBuf::new();
-    let mut parts = key
-        .as_ref()
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .peekable();
+    let mut parts = key.as_ref().split('/').filter(|part| !part.is_empty()).peekable();
     while let Some(mut part) = parts.next() {
         while part.len() > MAX_PART_BYTES {
-            let cut = (0..=MAX_PART_BYTES)
-                .rev()
-                .find(|i| part.is_char_boundary(*i));
+            let cut = (0..=MAX_PART_BYTES).rev().find(|i| part.is_char_boundary(*i));
             let (piece, rest) = part.split_at(cut.unwrap_or(MAX_PART_BYTES));
             path.push(format!("{piece}.c"));
             part = rest;
@@ -84,11 +74,7 @@ pub(super) struct Level {
 /// Reads a folder whose keys begin with `prefix`. Nothing if it is not there. Blocks.
 pub(super) fn level(folder: &FsPath, prefix: &str) -> Result<Level> {
     let mut level = Level::default();
-    let start = if prefix.is_empty() {
-        String::new()
-    } else {
-        format!("{prefix}/")
-    };
+    let start = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
     read_level(folder, &start, &mut level)?;
     level.objects.sort_unstable();
     level.below.sort_unstable();
@@ -172,10 +158,7 @@ mod tests {
             ".hidden",
         ]
         .map(|k| Path::parse(k).unwrap_or_else(|_| Path::from(k)));
-        let long = [
-            Path::from("k".repeat(MAX_KEY_BYTES)),
-            Path::from("ü".repeat(300)),
-        ];
+        let long = [Path::from("k".repeat(MAX_KEY_BYTES)), Path::from("ü".repeat(300))];
         let mut wanted = BTreeSet::new();
         for key in keys.iter().chain(&long) {
             put(root.path(), key);

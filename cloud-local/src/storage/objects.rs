@@ -95,9 +95,7 @@ impl LocalObjects {
         work: impl FnOnce(&Self) -> Result<R> + Send + 'static,
     ) -> Result<R> {
         let this = self.clone();
-        tokio::task::spawn_blocking(move || work(&this))
-            .await
-            .map_err(join_error)?
+        tokio::task::spawn_blocking(move || work(&this)).await.map_err(join_error)?
     }
 
     /// Runs `work` while nobody else changes the bucket, if it is still there.
@@ -174,16 +172,10 @@ impl LocalObjects {
         check_condition(&key, old.as_ref(), condition)?;
         let entry = Entry::new(draft, self.next_version(&key)?);
         if self.versioned {
-            write_json(
-                &self.state.tmp(),
-                &self.version_file(&key, &entry.version),
-                &entry,
-            )?;
+            write_json(&self.state.tmp(), &self.version_file(&key, &entry.version), &entry)?;
         }
         write_json(&self.state.tmp(), &self.key_file(&key), &entry)?;
-        let unnamed = old
-            .filter(|_| !self.versioned)
-            .map(|old| Path::from(old.contents));
+        let unnamed = old.filter(|_| !self.versioned).map(|old| Path::from(old.contents));
         Ok((entry, unnamed))
     }
 
@@ -195,9 +187,7 @@ impl LocalObjects {
         }
         let folder = self.folder.join("versions").join(keys::folder(key));
         let files = keys::level(&folder, key.as_ref())?.others;
-        let last = files
-            .last()
-            .and_then(|file| Uuid::try_parse(file.file_stem()?.to_str()?).ok());
+        let last = files.last().and_then(|file| Uuid::try_parse(file.file_stem()?.to_str()?).ok());
         Ok(match last {
             Some(last) if last >= now => Uuid::from_u128(last.as_u128() + 1),
             _ => now,
@@ -285,10 +275,7 @@ impl LocalObjects {
         }
         let mut versions = Vec::new();
         for (key, files) in by_key {
-            if after
-                .as_ref()
-                .is_some_and(|(last, _)| *key < *last.as_ref())
-            {
+            if after.as_ref().is_some_and(|(last, _)| *key < *last.as_ref()) {
                 continue;
             }
             // A put that was broken off may have left a version that never was the object.
@@ -325,13 +312,8 @@ impl LocalObjects {
 
 /// The last key and version of a page, from its token.
 pub(super) fn split_version_token(token: &PageToken) -> Result<(Path, String)> {
-    let wrong = || {
-        Error::invalid(
-            "page token",
-            "is not of this listing",
-            "what the page before returned",
-        )
-    };
+    let wrong =
+        || Error::invalid("page token", "is not of this listing", "what the page before returned");
     let (version, key) = token.as_str().split_once('/').ok_or_else(wrong)?;
     Ok((Path::parse(key).map_err(|_| wrong())?, version.to_owned()))
 }
@@ -345,10 +327,7 @@ fn check_condition(key: &Path, old: Option<&Entry>, condition: &Condition) -> Re
         }
         (Condition::Unchanged(wanted), Some(old))
             if wanted.e_tag.as_deref().is_none_or(|tag| tag == old.e_tag())
-                && wanted
-                    .version
-                    .as_ref()
-                    .is_none_or(|version| *version == old.version) =>
+                && wanted.version.as_ref().is_none_or(|version| *version == old.version) =>
         {
             Ok(())
         }
@@ -411,9 +390,7 @@ impl ObjectStore for LocalObjects {
         // In a task of its own: a put that is dropped half-way still removes or names what it wrote.
         let this = self.clone();
         let task = tokio::spawn(async move {
-            this.blobs
-                .put_opts(&blob(draft.contents), payload, PutOptions::default())
-                .await?;
+            this.blobs.put_opts(&blob(draft.contents), payload, PutOptions::default()).await?;
             this.publish(draft, condition).await
         });
         task.await.map_err(join_error)?
@@ -433,10 +410,8 @@ impl ObjectStore for LocalObjects {
             attributes: entry::encode(&opts.attributes)?,
         };
         let contents = blob(draft.contents);
-        let inner = self
-            .blobs
-            .put_multipart_opts(&contents, PutMultipartOptions::default())
-            .await?;
+        let inner =
+            self.blobs.put_multipart_opts(&contents, PutMultipartOptions::default()).await?;
         Ok(Box::new(Upload::new(self.clone(), inner, draft)))
     }
 
@@ -444,9 +419,7 @@ impl ObjectStore for LocalObjects {
         self.check_key(location)?;
         for _ in 0..RACES {
             let (key, version) = (location.clone(), options.version.clone());
-            let entry = self
-                .blocking(move |this| this.read(&key, version.as_deref()))
-                .await?;
+            let entry = self.blocking(move |this| this.read(&key, version.as_deref())).await?;
             let entry = entry.ok_or_else(|| missing(location))?;
             let meta = entry.meta(self.versioned)?;
             options.check_preconditions(&meta)?;
@@ -454,21 +427,10 @@ impl ObjectStore for LocalObjects {
             if options.head {
                 return Ok(head(meta, attributes));
             }
-            let range = GetOptions {
-                range: options.range.clone(),
-                ..GetOptions::default()
-            };
-            match self
-                .blobs
-                .get_opts(&Path::from(entry.contents.as_str()), range)
-                .await
-            {
+            let range = GetOptions { range: options.range.clone(), ..GetOptions::default() };
+            match self.blobs.get_opts(&Path::from(entry.contents.as_str()), range).await {
                 Ok(contents) => {
-                    return Ok(GetResult {
-                        meta,
-                        attributes,
-                        ..contents
-                    });
+                    return Ok(GetResult { meta, attributes, ..contents });
                 }
                 // Replaced or deleted since its entry was read.
                 Err(object_store::Error::NotFound { .. }) => self.check()?,
@@ -476,9 +438,7 @@ impl ObjectStore for LocalObjects {
             }
         }
         let message = format!("the contents of '{location}' are missing");
-        Err(Error::new(ErrorKind::Corrupt, message)
-            .with_resource(location.to_string())
-            .into())
+        Err(Error::new(ErrorKind::Corrupt, message).with_resource(location.to_string()).into())
     }
 
     fn delete_stream(
@@ -526,11 +486,7 @@ impl ObjectStore for LocalObjects {
                     common_prefixes.push(Path::parse(prefix).map_err(object_store::Error::from)?);
                 }
             }
-            Ok(ListResult {
-                common_prefixes,
-                objects,
-                extensions: Extensions::default(),
-            })
+            Ok(ListResult { common_prefixes, objects, extensions: Extensions::default() })
         };
         Ok(self.blocking(read).await?)
     }

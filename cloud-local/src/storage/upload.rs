@@ -21,11 +21,7 @@ impl Upload {
         inner: Box<dyn MultipartUpload>,
         draft: Draft,
     ) -> Self {
-        Self {
-            objects,
-            inner,
-            draft,
-        }
+        Self { objects, inner, draft }
     }
 }
 
@@ -42,9 +38,7 @@ impl MultipartUpload for Upload {
     async fn complete(&mut self) -> object_store::Result<PutResult> {
         self.objects.check()?;
         self.inner.complete().await?;
-        self.objects
-            .publish_detached(self.draft.clone(), Condition::None)
-            .await
+        self.objects.publish_detached(self.draft.clone(), Condition::None).await
     }
 
     async fn abort(&mut self) -> object_store::Result<()> {

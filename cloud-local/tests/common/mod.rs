@@ -1,7 +1,7 @@
 //! What the tests share: a cloud in a folder of its own, whose processes do not outlive the test.
 #![allow(dead_code)]
 
-use std::{path::Path, time::Duration};
+use std::{io::Write, path::Path, time::Duration};
 
 use cloud_core::{Cloud, ResourceStatus};
 use cloud_core::{CloudId, Instance, InstanceSpec, Region, ResourceId, WaitOptions, wait_until};
@@ -30,9 +30,7 @@ impl Folder {
     }
 
     pub(crate) async fn open_with(&self, config: LocalConfig) -> LocalCloud {
-        LocalCloud::open(CloudId::new("laptop").unwrap(), config)
-            .await
-            .unwrap()
+        LocalCloud::open(CloudId::new("laptop").unwrap(), config).await.unwrap()
     }
 
     /// The pids of all processes that were started in this folder.
@@ -43,9 +41,7 @@ impl Folder {
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .filter(|pid: &i32| {
                 let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-                environ
-                    .split(|b| *b == 0)
-                    .any(|var| var.starts_with(home.as_bytes()))
+                environ.split(|b| *b == 0).any(|var| var.starts_with(home.as_bytes()))
             })
             .collect()
     }
@@ -129,4 +125,16 @@ pub(crate) async fn until_console(cloud: &LocalCloud, id: &ResourceId, wanted: &
     })
     .await
     .unwrap()
+}
+
+/// Says that a test is skipped, where the test runner does not keep it to itself.
+pub(crate) fn skip(test: &str, reason: &str) {
+    let line = format!("SKIPPED {test}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// Skips a test for want of something that can be installed, which in CI it must be.
+pub(crate) fn missing(test: &str, reason: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test}: {reason}");
+    skip(test, reason);
 }

@@ -8,7 +8,7 @@ use cloud_core::{
 use cloud_testkit::sim::{Change, Reach, SimCloud};
 
 use super::*;
-use crate::{engine::plan::BlastRadiusLimit, testing::MemoryStore, workload::Format};
+use crate::{engine::plan::BlastRadiusLimit, testing::tests::memory, workload::Format};
 
 const SHOP: &str = "
 name: shop
@@ -23,8 +23,8 @@ fn shop() -> Workload {
     Workload::from_text(SHOP, Format::Yaml).unwrap()
 }
 
-fn orchestrator(clouds: &[&SimCloud]) -> Orchestrator {
-    let mut orchestrator = Orchestrator::new(Arc::new(MemoryStore::new()));
+async fn orchestrator(clouds: &[&SimCloud]) -> Orchestrator {
+    let mut orchestrator = Orchestrator::new(memory().await);
     for cloud in clouds {
         orchestrator
             .register_provider(Arc::new((*cloud).clone()) as Arc<dyn Cloud>)
@@ -59,7 +59,7 @@ async fn destroy_all(orchestrator: &Orchestrator) {
 #[tokio::test(start_paused = true)]
 async fn a_region_goes_down_what_was_lost_moves_and_the_rest_is_found_later() {
     let sim = SimCloud::new("sim", 1);
-    let orchestrator = orchestrator(&[&sim]);
+    let orchestrator = orchestrator(&[&sim]).await;
     let outcome = orchestrator
         .deploy_workload(&shop(), &Run::default())
         .await
@@ -118,7 +118,7 @@ async fn a_region_goes_down_what_was_lost_moves_and_the_rest_is_found_later() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_instance_is_failed_and_a_deleted_one_missing() {
     let sim = SimCloud::new("sim", 1);
-    let orchestrator = orchestrator(&[&sim]);
+    let orchestrator = orchestrator(&[&sim]).await;
     orchestrator
         .deploy_workload(&shop(), &Run::default())
         .await
@@ -161,7 +161,7 @@ async fn a_dead_instance_is_failed_and_a_deleted_one_missing() {
 #[tokio::test(start_paused = true)]
 async fn adopting_takes_what_is_there_and_only_once() {
     let sim = SimCloud::new("sim", 1);
-    let orchestrator = orchestrator(&[&sim]);
+    let orchestrator = orchestrator(&[&sim]).await;
     let spec = BucketSpec::new("old-assets", Region::new("sim-1").unwrap());
     let bucket = sim
         .create_bucket(&spec, &ClientToken::random())
@@ -202,7 +202,7 @@ fn two_clouds_of_one_name_and_none_are_refused() {
         .unwrap();
     runtime.block_on(async {
         let sim = SimCloud::new("sim", 1);
-        let mut orchestrator = orchestrator(&[&sim]);
+        let mut orchestrator = orchestrator(&[&sim]).await;
         let twice = orchestrator.register_provider(Arc::new(sim)).unwrap_err();
         assert_eq!(twice.kind(), ErrorKind::AlreadyExists);
         let id = "bucket/sim-1/a".parse().unwrap();

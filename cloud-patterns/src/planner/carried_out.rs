@@ -14,7 +14,7 @@ use crate::{
         store::{Store, StoreExt},
     },
     place::observe,
-    testing::MemoryStore,
+    testing::tests::memory,
     workload::Format,
 };
 
@@ -27,7 +27,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    async fn new() -> Self {
         let builder = SimCloud::builder("sim", 3);
         let sim = builder
             .region("eu-1", &[])
@@ -37,7 +37,7 @@ impl World {
         Self {
             clouds: Clouds::new([Arc::new(sim.clone()) as Arc<dyn Cloud>]).unwrap(),
             sim,
-            store: Arc::new(MemoryStore::new()),
+            store: memory().await,
         }
     }
 
@@ -75,7 +75,7 @@ impl World {
 
 #[tokio::test(start_paused = true)]
 async fn the_shop_is_deployed_grown_mended_and_destroyed() {
-    let world = World::new();
+    let world = World::new().await;
     let mut shop = Workload::from_text(SHOP, Format::Yaml).unwrap();
     let first = world.deploy(&shop).await;
     assert_eq!(first.steps.len(), 9);
@@ -133,7 +133,7 @@ async fn the_shop_is_deployed_grown_mended_and_destroyed() {
 
 #[tokio::test(start_paused = true)]
 async fn undoing_a_plan_leaves_what_it_referred_to() {
-    let world = World::new();
+    let world = World::new().await;
     let mut shop = Workload::from_text(SHOP, Format::Yaml).unwrap();
     world.deploy(&shop).await;
     let before = world.owned().await;

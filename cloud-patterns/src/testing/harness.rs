@@ -125,21 +125,26 @@ impl fmt::Display for HarnessReport {
 /// Carries out a plan with every fault at every place. See [the module](super).
 ///
 /// ```
-/// use cloud_core::Result;
-/// use cloud_patterns::{engine::{plan::Plan, saga::ExecutorOptions}, testing::{CrashHarness, MemoryStore, World}};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+/// use cloud_core::{Cloud, Clouds, SystemClock};
+/// use cloud_patterns::{
+///     engine::{saga::ExecutorOptions, store::SqliteStore}, place::observe, planner::{PlanOptions, plan},
+///     testing::{CrashHarness, World}, workload::{Format, Workload},
+/// };
+/// use cloud_testkit::sim::SimCloud;
 /// use std::sync::Arc;
 ///
-/// # fn fresh_cloud(case: usize) -> Arc<dyn cloud_core::Cloud> { unimplemented!() }
-/// # fn plan() -> Plan { unimplemented!() }
-/// async fn prove() -> Result<()> {
-///     let world = |case: usize| async move {
-///         let clouds = vec![fresh_cloud(case)];
-///         Ok(World { store: Arc::new(MemoryStore::new()), clouds, plan: plan() })
-///     };
-///     let report = CrashHarness::new(world, ExecutorOptions::default()).run().await?;
-///     assert!(report.is_clean(), "{report}");
-///     Ok(())
-/// }
+/// const SHOP: &str = "{name: shop, components: [{name: assets, type: storage}]}";
+/// let world = |case: usize| async move {
+///     let sim: Arc<dyn Cloud> = Arc::new(SimCloud::new("sim", case as u64));
+///     let observation = observe(&Clouds::new([sim.clone()])?).await;
+///     let plan = plan(&Workload::from_text(SHOP, Format::Yaml)?, &observation, &PlanOptions::new("shop"))?;
+///     let store = Arc::new(SqliteStore::in_memory(Arc::new(SystemClock)).await?);
+///     Ok(World { store, clouds: vec![sim], plan })
+/// };
+/// let report = CrashHarness::new(world, ExecutorOptions::default()).run().await?;
+/// assert!(report.is_clean(), "{report}");
+/// # Ok::<_, cloud_core::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
 pub struct CrashHarness<W> {

@@ -4,19 +4,14 @@
 //! one call to a cloud or one write of the journal fails before or after its effect, is lost, is made
 //! twice, or is where the process dies. It then resumes until the plan is over, and looks at all clouds: everything is there
 //! once, or nothing at all, and the catalog says the same as the clouds.
-//!
-//! [`MemoryStore`] is a store for tests on tokio's virtual time, where a real database cannot be used: its threads know
-//! nothing of virtual time.
 
 mod audit;
 mod faults;
 mod harness;
-mod memory;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use self::{
     faults::{CallFault, WriteFault},
     harness::{Case, CrashHarness, HarnessReport, World},
-    memory::MemoryStore,
 };

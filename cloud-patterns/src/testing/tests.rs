@@ -2,12 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloud_core::{Cloud, Result};
+use cloud_core::{Cloud, Result, TokioClock};
 use cloud_testkit::sim::{SimBuilder, SimCloud};
 use serde_json::json;
 
 use super::*;
-use crate::engine::{plan::Plan, saga::ExecutorOptions};
+use crate::engine::{
+    plan::Plan,
+    saga::ExecutorOptions,
+    store::{SqliteStore, Store},
+};
+
+/// A store in memory whose leases expire by tokio's time.
+pub(crate) async fn memory() -> Arc<dyn Store> {
+    let clock = TokioClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+    Arc::new(SqliteStore::in_memory(Arc::new(clock)).await.unwrap())
+}
 
 /// Sixteen steps over two clouds: networks, a firewall, a peering, a bucket with an object, a database with a table and a snapshot, instances
 /// that refer to all of them, a function, a zone with a record.
@@ -86,7 +96,7 @@ pub(crate) async fn harness_report(
             Ok(Arc::new(build(SimCloud::builder(id, case as u64)).build()?))
         };
         Ok(World {
-            store: Arc::new(MemoryStore::new()),
+            store: memory().await,
             clouds: vec![cloud("east")?, cloud("west")?],
             plan: sixteen_steps("plan-1"),
         })

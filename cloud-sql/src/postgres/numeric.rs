@@ -10,9 +10,7 @@ const MOST: (usize, usize) = (131_072, 16_383);
 
 /// The text of a number; `None` if the bytes are not one.
 pub(crate) fn to_text(bytes: &[u8]) -> Option<String> {
-    let mut words = bytes
-        .chunks_exact(2)
-        .map(|b| u16::from_be_bytes([b[0], b[1]]));
+    let mut words = bytes.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]]));
     let (count, weight, sign, scale) = (words.next()?, words.next()?, words.next()?, words.next()?);
     if let Some((_, name)) = SPECIAL.iter().find(|(code, _)| *code == sign) {
         return Some((*name).to_owned());
@@ -22,21 +20,14 @@ pub(crate) fn to_text(bytes: &[u8]) -> Option<String> {
         return None;
     }
     let weight = i32::from(weight.cast_signed());
-    let group = |at: i32| {
-        usize::try_from(at)
-            .ok()
-            .and_then(|at| digits.get(at))
-            .copied()
-            .unwrap_or(0)
-    };
+    let group =
+        |at: i32| usize::try_from(at).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
     let whole: String = (0..=weight).map(|at| format!("{:04}", group(at))).collect();
     let whole = whole.trim_start_matches('0');
     let scale = usize::from(scale);
     let groups = i32::try_from(scale.div_ceil(4)).ok()?;
     // The first group after the point has the weight -1; where the first digit lies further behind, it is zero.
-    let mut part: String = (1..=groups)
-        .map(|at| format!("{:04}", group(weight + at)))
-        .collect();
+    let mut part: String = (1..=groups).map(|at| format!("{:04}", group(weight + at))).collect();
     part.truncate(scale);
     let minus = if sign == NEGATIVE { "-" } else { "" };
     let whole = if whole.is_empty() { "0" } else { whole };
@@ -46,10 +37,7 @@ pub(crate) fn to_text(bytes: &[u8]) -> Option<String> {
 
 /// The bytes of a number that is written out (`-12.50`, no exponent); `None` for any other text.
 pub(crate) fn from_text(text: &str) -> Option<Vec<u8>> {
-    if let Some((code, _)) = SPECIAL
-        .iter()
-        .find(|(_, name)| name.eq_ignore_ascii_case(text))
-    {
+    if let Some((code, _)) = SPECIAL.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
         return Some(encode(0, *code, 0, &[]));
     }
     let (sign, plain) = match text.strip_prefix('-') {
@@ -57,33 +45,20 @@ pub(crate) fn from_text(text: &str) -> Option<Vec<u8>> {
         None => (0, text.strip_prefix('+').unwrap_or(text)),
     };
     let (whole, part) = plain.split_once('.').unwrap_or((plain, ""));
-    let all_digits = whole
-        .bytes()
-        .chain(part.bytes())
-        .all(|b| b.is_ascii_digit());
+    let all_digits = whole.bytes().chain(part.bytes()).all(|b| b.is_ascii_digit());
     if !all_digits || whole.len() + part.len() == 0 || whole.len() > MOST.0 || part.len() > MOST.1 {
         return None;
     }
     let before = whole.len().div_ceil(4);
-    let padded = format!(
-        "{whole:0>0$}{part:0<1$}",
-        before * 4,
-        part.len().div_ceil(4) * 4
-    );
+    let padded = format!("{whole:0>0$}{part:0<1$}", before * 4, part.len().div_ceil(4) * 4);
     let digits: Vec<u16> = padded
         .as_bytes()
         .chunks(4)
         .map(|four| four.iter().fold(0, |n, b| n * 10 + u16::from(b - b'0')))
         .collect();
     let zeros = digits.iter().take_while(|d| **d == 0).count();
-    let end = digits
-        .iter()
-        .rposition(|d| *d != 0)
-        .map_or(zeros, |last| last + 1);
-    let weight = i16::try_from(before)
-        .ok()?
-        .checked_sub(i16::try_from(zeros).ok()?)?
-        - 1;
+    let end = digits.iter().rposition(|d| *d != 0).map_or(zeros, |last| last + 1);
+    let weight = i16::try_from(before).ok()?.checked_sub(i16::try_from(zeros).ok()?)? - 1;
     let sign = if zeros == end { 0 } else { sign };
     Some(encode(
         weight,

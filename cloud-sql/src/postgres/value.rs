@@ -122,27 +122,18 @@ fn write_text(text: &str, needed: &PgTypeInfo, number: usize) -> Result<Vec<u8>>
         }
         "TIMESTAMP" => {
             let at = text.parse::<civil::DateTime>().ok();
-            (
-                micros(at.and_then(micros_of)),
-                "a time such as 2026-01-31T12:00:00",
-            )
+            (micros(at.and_then(micros_of)), "a time such as 2026-01-31T12:00:00")
         }
         "DATE" => {
             let date = text.parse::<civil::Date>().ok();
             let days = date.and_then(|d| micros_of(d.to_datetime(civil::Time::midnight())));
             let days = days.and_then(|m| i32::try_from((m / MICROS - EPOCH) / DAY).ok());
-            (
-                days.map(|d| d.to_be_bytes().to_vec()),
-                "a date such as 2026-01-31",
-            )
+            (days.map(|d| d.to_be_bytes().to_vec()), "a date such as 2026-01-31")
         }
         "TIME" => {
             let time = text.parse::<civil::Time>().ok();
             let at = time.and_then(|t| micros_of(civil::Date::constant(1970, 1, 1).to_datetime(t)));
-            (
-                at.map(|m| m.to_be_bytes().to_vec()),
-                "a time of day such as 12:00:00",
-            )
+            (at.map(|m| m.to_be_bytes().to_vec()), "a time of day such as 12:00:00")
         }
         other => {
             let field = format!("parameter ${number}");
@@ -160,26 +151,20 @@ fn write_text(text: &str, needed: &PgTypeInfo, number: usize) -> Result<Vec<u8>>
 
 /// Microseconds of Unix time, were the zone UTC.
 fn micros_of(at: civil::DateTime) -> Option<i64> {
-    Offset::UTC
-        .to_timestamp(at)
-        .ok()
-        .map(Timestamp::as_microsecond)
+    Offset::UTC.to_timestamp(at).ok().map(Timestamp::as_microsecond)
 }
 
 /// A row. The error names the column.
 pub(crate) fn read(row: &PgRow) -> Result<Row> {
     let mut values = Row::new();
     for column in row.columns() {
-        let raw = row
-            .try_get_raw(column.ordinal())
-            .map_err(|e| error::map(e, error::Phase::Running))?;
+        let raw =
+            row.try_get_raw(column.ordinal()).map_err(|e| error::map(e, error::Phase::Running))?;
         let info = base(column.type_info());
         let value = if raw.is_null() {
             Some(SqlValue::Null)
         } else {
-            raw.as_bytes()
-                .ok()
-                .and_then(|bytes| read_value(bytes, info))
+            raw.as_bytes().ok().and_then(|bytes| read_value(bytes, info))
         };
         let Some(value) = value else {
             let problem = "holds what cannot be read here";
@@ -218,9 +203,7 @@ fn read_value(bytes: &[u8], info: &PgTypeInfo) -> Option<SqlValue> {
         }
         "TIME" => {
             let micros = i64::from_be_bytes(bytes.try_into().ok()?);
-            let at = Timestamp::from_microsecond(micros)
-                .ok()
-                .filter(|_| micros < DAY * MICROS)?;
+            let at = Timestamp::from_microsecond(micros).ok().filter(|_| micros < DAY * MICROS)?;
             SqlValue::Text(Offset::UTC.to_datetime(at).time().to_string())
         }
         _ => return None,

@@ -34,18 +34,13 @@ async fn cancelled(context: &Context<'_>) -> Result<(), Failure> {
         })
         .await
         .map_err(|e| {
-            Failure::new(format!(
-                "abandoned after {after:?}, the create cannot be repeated: {e:?}"
-            ))
+            Failure::new(format!("abandoned after {after:?}, the create cannot be repeated: {e:?}"))
         })?;
         context.ready(&made.id).await?;
         made_by(context, &token, std::slice::from_ref(&made.id))
             .await
             .map_err(|failure| Failure::new(format!("abandoned after {after:?}: {failure}")))?;
-        ensure!(
-            subject.delete(&made.id).await?,
-            "delete says that there was nothing"
-        );
+        ensure!(subject.delete(&made.id).await?, "delete says that there was nothing");
         context.gone(&made.id).await?;
         made_by(context, &token, &[]).await?;
     }

@@ -35,9 +35,7 @@ async fn start(
     spec: &cloud_core::InstanceSpec,
 ) -> Result<Instance, Failure> {
     let compute = context.cloud.compute()?;
-    let made = compute
-        .create_instance(spec, &ClientToken::random())
-        .await?;
+    let made = compute.create_instance(spec, &ClientToken::random()).await?;
     context.ready(&made.id).await?;
     Ok(compute.get_instance(&made.id).await?)
 }
@@ -52,15 +50,11 @@ async fn stop_start(context: &Context<'_>) -> Result<(), Failure> {
     context.reach(&id, ResourceStatus::Stopped).await?;
     compute.start_instance(&id).await?;
     context.ready(&id).await?;
-    ensure!(
-        compute.delete_instance(&id).await?,
-        "delete says that there was nothing"
-    );
+    ensure!(compute.delete_instance(&id).await?, "delete says that there was nothing");
     context.gone(&id).await?;
-    for (what, answer) in [
-        ("stop", compute.stop_instance(&id).await),
-        ("start", compute.start_instance(&id).await),
-    ] {
+    for (what, answer) in
+        [("stop", compute.stop_instance(&id).await), ("start", compute.start_instance(&id).await)]
+    {
         let kind = answer.err().map(|e| e.kind());
         ensure!(
             kind == Some(ErrorKind::NotFound),
@@ -75,12 +69,7 @@ async fn reboot(context: &Context<'_>) -> Result<(), Failure> {
     let id = running(context).await?.id;
     compute.reboot_instance(&id).await?;
     context.ready(&id).await?;
-    if context
-        .capabilities()
-        .compute
-        .as_ref()
-        .is_some_and(|c| c.stop_start)
-    {
+    if context.capabilities().compute.as_ref().is_some_and(|c| c.stop_start) {
         compute.stop_instance(&id).await?;
         context.reach(&id, ResourceStatus::Stopped).await?;
         let kind = compute.reboot_instance(&id).await.err().map(|e| e.kind());
@@ -99,11 +88,7 @@ async fn console(context: &Context<'_>) -> Result<(), Failure> {
         Ok(Some(compute.console_output(&id).await?).filter(|bytes| !bytes.is_empty()))
     })
     .await?;
-    ensure!(
-        output.len() <= 64 * 1024,
-        "console output has {} bytes",
-        output.len()
-    );
+    ensure!(output.len() <= 64 * 1024, "console output has {} bytes", output.len());
     Ok(())
 }
 
@@ -126,20 +111,11 @@ async fn undeclared(context: &Context<'_>) -> Result<(), Failure> {
     if !can.spot {
         let mut spec = context.harness.instance_spec(&context.name("spot"));
         (spec.spot, spec.tags) = (true, context.tags(&[])?);
-        answers.push((
-            "spot",
-            compute
-                .create_instance(&spec, &ClientToken::random())
-                .await
-                .err(),
-        ));
+        answers.push(("spot", compute.create_instance(&spec, &ClientToken::random()).await.err()));
     }
     for (what, error) in answers {
         let kind = error.map(|e| e.kind());
-        ensure!(
-            kind == Some(ErrorKind::Unsupported),
-            "{what} answers {kind:?}, not Unsupported"
-        );
+        ensure!(kind == Some(ErrorKind::Unsupported), "{what} answers {kind:?}, not Unsupported");
     }
     Ok(())
 }
@@ -147,43 +123,19 @@ async fn undeclared(context: &Context<'_>) -> Result<(), Failure> {
 async fn types(context: &Context<'_>) -> Result<(), Failure> {
     let compute = context.cloud.compute()?;
     let here = ListQuery::in_region(context.region.clone());
-    let types = compute
-        .list_instance_types(&here)
-        .complete()
-        .await?
-        .into_items();
-    ensure!(
-        !types.is_empty(),
-        "no instance type is on offer in {}",
-        context.region
-    );
+    let types = compute.list_instance_types(&here).complete().await?.into_items();
+    ensure!(!types.is_empty(), "no instance type is on offer in {}", context.region);
     for one in &types {
-        ensure!(
-            one.region == context.region,
-            "{} is of {}",
-            one.name,
-            one.region
-        );
+        ensure!(one.region == context.region, "{} is of {}", one.name, one.region);
         ensure!(
             types.iter().filter(|t| t.name == one.name).count() == 1,
             "{} comes twice",
             one.name
         );
     }
-    let query = ListQuery {
-        name: Some(types[0].name.clone()),
-        ..here
-    };
-    let found = compute
-        .list_instance_types(&query)
-        .complete()
-        .await?
-        .into_items();
-    ensure!(
-        found == types[..1],
-        "{} is asked for and {found:?} is found",
-        types[0].name
-    );
+    let query = ListQuery { name: Some(types[0].name.clone()), ..here };
+    let found = compute.list_instance_types(&query).complete().await?.into_items();
+    ensure!(found == types[..1], "{} is asked for and {found:?} is found", types[0].name);
     Ok(())
 }
 
@@ -194,20 +146,13 @@ async fn sizes(context: &Context<'_>) -> Result<(), Failure> {
         name: Some(instance.instance_type.clone()),
         ..ListQuery::in_region(context.region.clone())
     };
-    let found = compute
-        .list_instance_types(&here)
-        .complete()
-        .await?
-        .into_items();
+    let found = compute.list_instance_types(&here).complete().await?.into_items();
     if let (InstanceSize::AtLeast { vcpu, memory, gpu }, Some(t)) =
         (context.harness.instance_spec("any").size, found.first())
     {
         // A type of no vCPUs is one that sets no limit.
         let enough = t.vcpu == 0 || (t.vcpu >= vcpu && t.memory >= memory && t.gpu >= gpu);
-        ensure!(
-            enough,
-            "at least {vcpu} vCPU and {memory} are asked for, and {t:?} is given"
-        );
+        ensure!(enough, "at least {vcpu} vCPU and {memory} are asked for, and {t:?} is given");
     }
     let mut spec = context.harness.instance_spec(&context.name("b"));
     spec.size = InstanceSize::Exact("no-such-type.9".into());
@@ -215,16 +160,10 @@ async fn sizes(context: &Context<'_>) -> Result<(), Failure> {
     match compute.create_instance(&spec, &ClientToken::random()).await {
         Ok(made) => {
             context.note(&made.id);
-            Err(Failure::new(
-                "an instance type that is not on offer is accepted",
-            ))
+            Err(Failure::new("an instance type that is not on offer is accepted"))
         }
         Err(error) => {
-            let good = [
-                ErrorKind::InvalidInput,
-                ErrorKind::NotFound,
-                ErrorKind::Unsupported,
-            ];
+            let good = [ErrorKind::InvalidInput, ErrorKind::NotFound, ErrorKind::Unsupported];
             ensure!(
                 good.contains(&error.kind()),
                 "an unknown instance type is refused with {error:?}"
@@ -241,10 +180,8 @@ async fn sizes(context: &Context<'_>) -> Result<(), Failure> {
 
 async fn zones(context: &Context<'_>) -> Result<(), Failure> {
     let regions = context.cloud.regions().await?;
-    let zones = regions
-        .into_iter()
-        .find(|info| info.region == context.region)
-        .map(|info| info.zones);
+    let zones =
+        regions.into_iter().find(|info| info.region == context.region).map(|info| info.zones);
     let Some(zone) = zones.unwrap_or_default().pop() else {
         return Err(Failure::new("zones are declared, but the region has none"));
     };
@@ -256,16 +193,8 @@ async fn zones(context: &Context<'_>) -> Result<(), Failure> {
         "{zone} is asked for, and {:?} is given",
         instance.zone
     );
-    (spec.zone, spec.name) = (
-        Some(cloud_core::Zone::new("no-such-zone")?),
-        context.name("b"),
-    );
-    match context
-        .cloud
-        .compute()?
-        .create_instance(&spec, &ClientToken::random())
-        .await
-    {
+    (spec.zone, spec.name) = (Some(cloud_core::Zone::new("no-such-zone")?), context.name("b"));
+    match context.cloud.compute()?.create_instance(&spec, &ClientToken::random()).await {
         Ok(made) => {
             context.note(&made.id);
             Err(Failure::new("a zone that is not there is accepted"))
@@ -286,24 +215,14 @@ async fn network(context: &Context<'_>) -> Result<(), Failure> {
     (spec.network, spec.tags) = (Some(network.clone()), context.tags(&[])?);
     let instance = start(context, &spec).await?;
     let service = context.cloud.network()?;
-    let kind = service
-        .delete_network(&network)
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind = service.delete_network(&network).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::Conflict),
         "to delete a network in use answers {kind:?}, not Conflict"
     );
     service.get_network(&network).await?;
-    context
-        .cloud
-        .delete_resource(&instance.id, &DeleteOptions::default())
-        .await?;
+    context.cloud.delete_resource(&instance.id, &DeleteOptions::default()).await?;
     context.gone(&instance.id).await?;
-    ensure!(
-        service.delete_network(&network).await?,
-        "the network is not there any more"
-    );
+    ensure!(service.delete_network(&network).await?, "the network is not there any more");
     Ok(())
 }

@@ -36,19 +36,12 @@ pub struct Failure {
 impl Failure {
     /// A failure for this reason.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            skip: false,
-            kind: None,
-        }
+        Self { reason: reason.into(), skip: false, kind: None }
     }
 
     /// No failure: the harness does not provide what the trial needs.
     pub fn skip(reason: impl Into<String>) -> Self {
-        Self {
-            skip: true,
-            ..Self::new(reason)
-        }
+        Self { skip: true, ..Self::new(reason) }
     }
 
     /// The kind of the error that it comes from.
@@ -75,10 +68,7 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self {
-            kind: Some(error.kind()),
-            ..Self::new(format!("{error:?}"))
-        }
+        Self { kind: Some(error.kind()), ..Self::new(format!("{error:?}")) }
     }
 }
 
@@ -139,11 +129,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// If they are no tags.
     pub fn tags(&self, more: &[(&str, &str)]) -> Result<Tags, Failure> {
-        Ok(Tags::new(
-            [(Self::TAG, self.prefix.as_str())]
-                .into_iter()
-                .chain(more.iter().copied()),
-        )?)
+        Ok(Tags::new([(Self::TAG, self.prefix.as_str())].into_iter().chain(more.iter().copied()))?)
     }
 
     pub(super) fn capabilities(&self) -> &Capabilities {
@@ -152,17 +138,12 @@ impl<'a> Context<'a> {
 
     /// Remembers what was made, so that a listing that misses it cannot hide it from the clean-up.
     pub(super) fn note(&self, id: &ResourceId) {
-        self.made
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(id.clone());
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
     }
 
     /// The kind that this trial is run for.
     pub(super) async fn subject(&self) -> Result<Arc<dyn Subject>, Failure> {
-        let kind = self
-            .kind
-            .ok_or_else(|| Failure::new("this trial has no kind"))?;
+        let kind = self.kind.ok_or_else(|| Failure::new("this trial has no kind"))?;
         subject::of_kind(self, kind).await
     }
 
@@ -173,11 +154,7 @@ impl<'a> Context<'a> {
         suffix: &str,
     ) -> Result<Resource, Failure> {
         let made = subject
-            .create(
-                &self.name_of(subject.kind(), suffix),
-                &self.tags(&[])?,
-                &ClientToken::random(),
-            )
+            .create(&self.name_of(subject.kind(), suffix), &self.tags(&[])?, &ClientToken::random())
             .await?;
         self.note(&made.id);
         Ok(made)
@@ -225,16 +202,14 @@ impl<'a> Context<'a> {
 
     /// Waits until a resource is not there any more.
     pub(super) async fn gone(&self, id: &ResourceId) -> Result<(), Failure> {
-        Ok(
-            wait_until(&format!("{id} to be gone"), &self.wait, || async {
-                match self.cloud.get_resource(id).await {
-                    Ok(resource) => Ok((resource.status == ResourceStatus::Deleted).then_some(())),
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(())),
-                    Err(error) => Err(error),
-                }
-            })
-            .await?,
-        )
+        Ok(wait_until(&format!("{id} to be gone"), &self.wait, || async {
+            match self.cloud.get_resource(id).await {
+                Ok(resource) => Ok((resource.status == ResourceStatus::Deleted).then_some(())),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(())),
+                Err(error) => Err(error),
+            }
+        })
+        .await?)
     }
 
     fn window(&self) -> Duration {
@@ -267,12 +242,7 @@ impl<'a> Context<'a> {
     /// Everything that bears the tag of this trial and is not gone.
     pub(super) async fn living(&self) -> Result<Vec<Resource>, Failure> {
         let query = ResourceQuery::tagged(self.tags(&[])?);
-        let mut living = self
-            .cloud
-            .list_resources(&query)
-            .complete()
-            .await?
-            .into_items();
+        let mut living = self.cloud.list_resources(&query).complete().await?.into_items();
         living.retain(|resource| resource.status != ResourceStatus::Deleted);
         Ok(living)
     }
@@ -309,10 +279,7 @@ impl<'a> Context<'a> {
     }
 
     fn noted(&self) -> Vec<ResourceId> {
-        self.made
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn exists(&self, id: &ResourceId) -> Result<bool, Error> {
@@ -325,16 +292,7 @@ impl<'a> Context<'a> {
 
     /// Deletes one; a dependency that is still there is waited out by the next round.
     async fn remove(&self, id: &ResourceId) -> Result<(), Error> {
-        match self
-            .cloud
-            .delete_resource(
-                id,
-                &DeleteOptions {
-                    with_contents: true,
-                },
-            )
-            .await
-        {
+        match self.cloud.delete_resource(id, &DeleteOptions { with_contents: true }).await {
             Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
             _ => Ok(()),
         }

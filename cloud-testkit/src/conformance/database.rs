@@ -9,9 +9,7 @@ use cloud_core::{
 use super::{Context, Failure, Trial, ensure, trial_list};
 
 fn any(can: &Capabilities, wanted: fn(&EngineCapabilities) -> bool) -> bool {
-    can.database
-        .as_ref()
-        .is_some_and(|database| database.engines.iter().any(wanted))
+    can.database.as_ref().is_some_and(|database| database.engines.iter().any(wanted))
 }
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -25,15 +23,8 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 fn engines(context: &Context<'_>, wanted: fn(&EngineCapabilities) -> bool) -> Vec<Engine> {
-    let engines = context
-        .capabilities()
-        .database
-        .iter()
-        .flat_map(|can| &can.engines);
-    engines
-        .filter(|engine| wanted(engine))
-        .map(|engine| engine.engine)
-        .collect()
+    let engines = context.capabilities().database.iter().flat_map(|can| &can.engines);
+    engines.filter(|engine| wanted(engine)).map(|engine| engine.engine).collect()
 }
 
 fn spec(context: &Context<'_>, suffix: &str, engine: Engine) -> Result<DatabaseSpec, Failure> {
@@ -48,11 +39,7 @@ async fn server(
     engine: Engine,
 ) -> Result<ResourceId, Failure> {
     let spec = spec(context, suffix, engine)?;
-    let made = context
-        .cloud
-        .database()?
-        .create_database(&spec, &ClientToken::random())
-        .await?;
+    let made = context.cloud.database()?.create_database(&spec, &ClientToken::random()).await?;
     Ok(context.ready(&made.id).await?.id)
 }
 
@@ -67,10 +54,7 @@ fn orders() -> TableSpec {
 }
 
 fn order(customer: &str, total: i64) -> Row {
-    Row::from([
-        ("customer".to_owned(), customer.into()),
-        ("total".to_owned(), total.into()),
-    ])
+    Row::from([("customer".to_owned(), customer.into()), ("total".to_owned(), total.into())])
 }
 
 async fn count(sql: &dyn Sql) -> Result<i64, Failure> {
@@ -89,10 +73,7 @@ async fn sql(context: &Context<'_>) -> Result<(), Failure> {
             sql.create_table(&orders()).await?,
             "{engine}: a new table is said to be there already"
         );
-        ensure!(
-            !sql.create_table(&orders()).await?,
-            "{engine}: a table is said to be made twice"
-        );
+        ensure!(!sql.create_table(&orders()).await?, "{engine}: a table is said to be made twice");
         let hostile = "Robert'); DROP TABLE orders;--";
         let first = sql.insert("orders", &order("Ada", 42)).await?;
         let second = sql.insert("orders", &order(hostile, -1)).await?;
@@ -102,12 +83,7 @@ async fn sql(context: &Context<'_>) -> Result<(), Failure> {
             "{engine}: there are {} rows, not 2",
             count(&*sql).await?
         );
-        let rows = sql
-            .query(
-                "SELECT * FROM orders WHERE customer = $1",
-                &[hostile.into()],
-            )
-            .await?;
+        let rows = sql.query("SELECT * FROM orders WHERE customer = $1", &[hostile.into()]).await?;
         ensure!(
             rows.len() == 1 && rows[0]["total"] == (-1).into() && rows[0]["id"] == second.into(),
             "{engine}: the query finds {rows:?}"
@@ -117,23 +93,14 @@ async fn sql(context: &Context<'_>) -> Result<(), Failure> {
             .await
             .err()
             .map(|e| e.kind());
-        ensure!(
-            kind.is_some(),
-            "{engine}: a row without a needed value is inserted"
-        );
-        let kind = sql
-            .query("SELECT * FROM nowhere", &[])
-            .await
-            .err()
-            .map(|e| e.kind());
+        ensure!(kind.is_some(), "{engine}: a row without a needed value is inserted");
+        let kind = sql.query("SELECT * FROM nowhere", &[]).await.err().map(|e| e.kind());
         ensure!(
             kind == Some(ErrorKind::InvalidInput),
             "{engine}: an unknown table answers {kind:?}, not InvalidInput"
         );
         ensure!(
-            sql.execute("DELETE FROM orders WHERE customer = $1", &["Ada".into()])
-                .await?
-                == 1,
+            sql.execute("DELETE FROM orders WHERE customer = $1", &["Ada".into()]).await? == 1,
             "{engine}: a delete counts wrong"
         );
         ensure!(count(&*sql).await? == 1, "{engine}: a deleted row is there");
@@ -147,38 +114,23 @@ async fn connection(context: &Context<'_>) -> Result<(), Failure> {
         let mut spec = spec(context, engine.as_str(), engine)?;
         let secret = "hidden-passw0rd-x";
         spec.password = Some(cloud_core::SecretRef::Value(secret.into()));
-        let made = databases
-            .create_database(&spec, &ClientToken::random())
-            .await?;
-        ensure!(
-            !format!("{made:?}").contains(secret),
-            "{engine}: the view shows the password"
-        );
+        let made = databases.create_database(&spec, &ClientToken::random()).await?;
+        ensure!(!format!("{made:?}").contains(secret), "{engine}: the view shows the password");
         let resource = context.ready(&made.id).await?;
         ensure!(
             !format!("{resource:?}").contains(secret),
             "{engine}: the resource shows the password"
         );
         let connection = databases.connection(&made.id).await?;
-        ensure!(
-            connection.engine == engine,
-            "{engine}: the connection says {}",
-            connection.engine
-        );
+        ensure!(connection.engine == engine, "{engine}: the connection says {}", connection.engine);
         ensure!(
             !format!("{connection:?}").contains(secret),
             "{engine}: the connection's Debug shows the password"
         );
         if let Some(password) = &connection.password {
-            ensure!(
-                password.expose_secret() == secret,
-                "{engine}: the password is another"
-            );
+            ensure!(password.expose_secret() == secret, "{engine}: the password is another");
         }
-        ensure!(
-            !connection.url.expose_secret().is_empty(),
-            "{engine}: there is no URL"
-        );
+        ensure!(!connection.url.expose_secret().is_empty(), "{engine}: there is no URL");
     }
     Ok(())
 }
@@ -186,16 +138,10 @@ async fn connection(context: &Context<'_>) -> Result<(), Failure> {
 async fn unknown_engine(context: &Context<'_>) -> Result<(), Failure> {
     let databases = context.cloud.database()?;
     let offered = engines(context, |_| true);
-    let all = [
-        Engine::Sqlite,
-        Engine::Postgres,
-        Engine::Mysql,
-        Engine::SqlServer,
-    ];
+    let all = [Engine::Sqlite, Engine::Postgres, Engine::Mysql, Engine::SqlServer];
     for engine in all.into_iter().filter(|engine| !offered.contains(engine)) {
-        let answer = databases
-            .create_database(&spec(context, "x", engine)?, &ClientToken::random())
-            .await;
+        let answer =
+            databases.create_database(&spec(context, "x", engine)?, &ClientToken::random()).await;
         let kind = answer.err().map(|e| e.kind());
         ensure!(
             kind == Some(ErrorKind::Unsupported),
@@ -214,26 +160,17 @@ async fn snapshot(context: &Context<'_>) -> Result<(), Failure> {
         sql.insert("orders", &order("Ada", 1)).await?;
         let mut taken = SnapshotSpec::new(context.name(&format!("{engine}-snap")), source.clone());
         taken.tags = context.tags(&[])?;
-        let taken = databases
-            .create_snapshot(&taken, &ClientToken::random())
-            .await?;
+        let taken = databases.create_snapshot(&taken, &ClientToken::random()).await?;
         context.ready(&taken.id).await?;
         sql.insert("orders", &order("Bob", 2)).await?;
         drop(sql);
-        ensure!(
-            databases.delete_database(&source).await?,
-            "{engine}: the source is not there"
-        );
+        ensure!(databases.delete_database(&source).await?, "{engine}: the source is not there");
         context.gone(&source).await?;
 
         let target = spec(context, &format!("{engine}-new"), engine)?;
         let token = ClientToken::random();
-        let restored = databases
-            .restore_snapshot(&taken.id, &target, &token)
-            .await?;
-        let again = databases
-            .restore_snapshot(&taken.id, &target, &token)
-            .await?;
+        let restored = databases.restore_snapshot(&taken.id, &target, &token).await?;
+        let again = databases.restore_snapshot(&taken.id, &target, &token).await?;
         context.note(&again.id);
         ensure!(
             restored.id == again.id || !context.capabilities().idempotent_tokens,
@@ -241,10 +178,7 @@ async fn snapshot(context: &Context<'_>) -> Result<(), Failure> {
         );
         context.ready(&restored.id).await?;
         let rows = count(&*databases.sql(&restored.id).await?).await?;
-        ensure!(
-            rows == 1,
-            "{engine}: the restored server has {rows} rows, the snapshot had 1"
-        );
+        ensure!(rows == 1, "{engine}: the restored server has {rows} rows, the snapshot had 1");
         databases.get_snapshot(&taken.id).await?;
     }
     Ok(())
@@ -264,9 +198,7 @@ async fn replica(context: &Context<'_>) -> Result<(), Failure> {
             primary.clone(),
         );
         spec.tags = context.tags(&[])?;
-        let replica = databases
-            .create_replica(&spec, &ClientToken::random())
-            .await?;
+        let replica = databases.create_replica(&spec, &ClientToken::random()).await?;
         ensure!(
             replica.replica_of.as_ref() == Some(&primary),
             "{engine}: the replica follows {:?}",
@@ -283,11 +215,7 @@ async fn replica(context: &Context<'_>) -> Result<(), Failure> {
             follower.insert("orders", &order("Eve", 3)).await.is_err(),
             "{engine}: a replica takes writes"
         );
-        let kind = databases
-            .delete_database(&primary)
-            .await
-            .err()
-            .map(|e| e.kind());
+        let kind = databases.delete_database(&primary).await.err().map(|e| e.kind());
         ensure!(
             kind == Some(ErrorKind::Conflict),
             "{engine}: to delete a replicated server answers {kind:?}, not Conflict"

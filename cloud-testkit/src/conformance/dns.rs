@@ -13,9 +13,7 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 async fn zone(context: &Context<'_>) -> Result<DnsZone, Failure> {
-    let mut spec = context
-        .harness
-        .zone_spec(&format!("{}.example.com", context.name("a")));
+    let mut spec = context.harness.zone_spec(&format!("{}.example.com", context.name("a")));
     spec.tags = context.tags(&[])?;
     let service = context.cloud.dns()?;
     let made = service.create_zone(&spec, &ClientToken::random()).await?;
@@ -29,17 +27,8 @@ async fn found(
     zone: &DnsZone,
     name: &str,
 ) -> Result<Vec<RecordSet>, Failure> {
-    let all = context
-        .cloud
-        .dns()?
-        .list_records(&zone.id)
-        .complete()
-        .await?
-        .into_items();
-    Ok(all
-        .into_iter()
-        .filter(|record| record.name == name)
-        .collect())
+    let all = context.cloud.dns()?.list_records(&zone.id).complete().await?.into_items();
+    Ok(all.into_iter().filter(|record| record.name == name).collect())
 }
 
 async fn records(context: &Context<'_>) -> Result<(), Failure> {
@@ -57,37 +46,21 @@ async fn records(context: &Context<'_>) -> Result<(), Failure> {
         .eventually(|| async {
             let mut records = found(context, &zone, &name).await?;
             records.sort_by_key(|record| record.record_type);
-            ensure!(
-                records == [second.clone(), other.clone()],
-                "the records are {records:?}"
-            );
+            ensure!(records == [second.clone(), other.clone()], "the records are {records:?}");
             Ok(())
         })
         .await?;
-    ensure!(
-        service.delete_record(&zone.id, &second).await?,
-        "delete says that there was nothing"
-    );
-    ensure!(
-        !service.delete_record(&zone.id, &second).await?,
-        "a second delete answers true"
-    );
+    ensure!(service.delete_record(&zone.id, &second).await?, "delete says that there was nothing");
+    ensure!(!service.delete_record(&zone.id, &second).await?, "a second delete answers true");
     context
         .eventually(|| async {
             let left = found(context, &zone, &name).await?;
-            ensure!(
-                left == [other.clone()],
-                "after the delete there is {left:?}"
-            );
+            ensure!(left == [other.clone()], "after the delete there is {left:?}");
             Ok(())
         })
         .await?;
     let outside = RecordSet::new("www.example.org", RecordType::A, ["192.0.2.1"]);
-    let kind = service
-        .set_record(&zone.id, &outside)
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind = service.set_record(&zone.id, &outside).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::InvalidInput),
         "a record outside of its zone answers {kind:?}, not InvalidInput"
@@ -107,28 +80,16 @@ async fn routing(context: &Context<'_>) -> Result<(), Failure> {
             "weighted",
             can.weighted,
             [
-                Routing::Weighted {
-                    id: id("a"),
-                    weight: 10,
-                },
-                Routing::Weighted {
-                    id: id("b"),
-                    weight: 90,
-                },
+                Routing::Weighted { id: id("a"), weight: 10 },
+                Routing::Weighted { id: id("b"), weight: 90 },
             ],
         ),
         (
             "failover",
             can.failover,
             [
-                Routing::Failover {
-                    id: id("a"),
-                    primary: true,
-                },
-                Routing::Failover {
-                    id: id("b"),
-                    primary: false,
-                },
+                Routing::Failover { id: id("a"), primary: true },
+                Routing::Failover { id: id("b"), primary: false },
             ],
         ),
     ];
@@ -137,16 +98,9 @@ async fn routing(context: &Context<'_>) -> Result<(), Failure> {
         for (i, routing) in routings.into_iter().enumerate() {
             let mut record = RecordSet::new(&name, RecordType::A, [format!("192.0.2.{}", i + 1)]);
             record.routing = routing;
-            let kind = service
-                .set_record(&zone.id, &record)
-                .await
-                .err()
-                .map(|e| e.kind());
+            let kind = service.set_record(&zone.id, &record).await.err().map(|e| e.kind());
             let wanted = (!declared).then_some(ErrorKind::Unsupported);
-            ensure!(
-                kind == wanted,
-                "{label} records answer {kind:?}, not {wanted:?}"
-            );
+            ensure!(kind == wanted, "{label} records answer {kind:?}, not {wanted:?}");
         }
         let wanted = if declared { 2 } else { 0 };
         context
@@ -165,16 +119,9 @@ async fn gone(context: &Context<'_>) -> Result<(), Failure> {
     let zone = zone(context).await?;
     let record = RecordSet::new(format!("www.{}", zone.name), RecordType::A, ["192.0.2.1"]);
     service.set_record(&zone.id, &record).await?;
-    ensure!(
-        service.delete_zone(&zone.id).await?,
-        "delete says that there was nothing"
-    );
+    ensure!(service.delete_zone(&zone.id).await?, "delete says that there was nothing");
     context.gone(&zone.id).await?;
-    let kind = service
-        .set_record(&zone.id, &record)
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind = service.set_record(&zone.id, &record).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::NotFound),
         "a record in a zone that is gone answers {kind:?}, not NotFound"

@@ -21,11 +21,7 @@ fn harmless(error: &Error, kinds: &[ErrorKind], what: &str) -> Result<(), Failur
         kinds.contains(&error.kind()),
         "{what} fails with {error:?}, not with one of {kinds:?}"
     );
-    ensure!(
-        error.effect() == Effect::None,
-        "{what} fails with the effect {:?}",
-        error.effect()
-    );
+    ensure!(error.effect() == Effect::None, "{what} fails with the effect {:?}", error.effect());
     Ok(())
 }
 
@@ -40,11 +36,9 @@ async fn not_found(context: &Context<'_>) -> Result<(), Failure> {
     ];
     for (what, answer) in answers {
         match answer {
-            Ok(found) => ensure!(
-                found.status.is_gone(),
-                "{what} of what is gone finds it {}",
-                found.status
-            ),
+            Ok(found) => {
+                ensure!(found.status.is_gone(), "{what} of what is gone finds it {}", found.status)
+            }
             Err(error) => harmless(&error, &[ErrorKind::NotFound], what)?,
         }
     }
@@ -53,10 +47,7 @@ async fn not_found(context: &Context<'_>) -> Result<(), Failure> {
 
 async fn wrong_kind(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
-    for kind in ResourceKind::ALL
-        .into_iter()
-        .filter(|kind| *kind != subject.kind())
-    {
+    for kind in ResourceKind::ALL.into_iter().filter(|kind| *kind != subject.kind()) {
         let id = ResourceId::new(kind, context.region.clone(), "anything")?;
         match subject.get(&id).await {
             Ok(found) => return Err(Failure::new(format!("get of {id} finds {}", found.id))),
@@ -64,11 +55,7 @@ async fn wrong_kind(context: &Context<'_>) -> Result<(), Failure> {
         }
         match subject.delete(&id).await {
             Ok(deleted) => return Err(Failure::new(format!("delete of {id} answers {deleted}"))),
-            Err(error) => harmless(
-                &error,
-                &[ErrorKind::InvalidInput],
-                &format!("delete of {id}"),
-            )?,
+            Err(error) => harmless(&error, &[ErrorKind::InvalidInput], &format!("delete of {id}"))?,
         }
     }
     Ok(())
@@ -99,13 +86,9 @@ async fn hostile_ids(context: &Context<'_>) -> Result<(), Failure> {
             Ok(found) => return Err(Failure::new(format!("get of {id} finds {}", found.id))),
             Err(error) => harmless(&error, &kinds, &format!("get of {id}"))?,
         }
-        let options = DeleteOptions {
-            with_contents: true,
-        };
-        let answers = [
-            subject.delete(&id).await,
-            context.cloud.delete_resource(&id, &options).await,
-        ];
+        let options = DeleteOptions { with_contents: true };
+        let answers =
+            [subject.delete(&id).await, context.cloud.delete_resource(&id, &options).await];
         for answer in answers {
             match answer {
                 Ok(deleted) => ensure!(!deleted, "delete of {id} says that it deleted something"),
@@ -132,17 +115,10 @@ async fn unknown_region(context: &Context<'_>) -> Result<(), Failure> {
             "listing a region that is not there",
         )?,
     }
-    let page = PageRequest {
-        size: Some(1),
-        after: Some(PageToken::new("../no page token")?),
-    };
+    let page = PageRequest { size: Some(1), after: Some(PageToken::new("../no page token")?) };
     let query = ListQuery::in_region(context.region.clone());
     if let Err(error) = subject.list_page(&query, &page).await {
-        harmless(
-            &error,
-            &[ErrorKind::InvalidInput],
-            "listing from a page token that is none",
-        )?;
+        harmless(&error, &[ErrorKind::InvalidInput], "listing from a page token that is none")?;
     }
     Ok(())
 }

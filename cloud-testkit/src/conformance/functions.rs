@@ -22,11 +22,7 @@ pub(super) fn trials() -> Vec<Trial> {
 
 async fn deployed(context: &Context<'_>, mut spec: FunctionSpec) -> Result<ResourceId, Failure> {
     spec.tags = context.tags(&[])?;
-    let made = context
-        .cloud
-        .functions()?
-        .create_function(&spec, &ClientToken::random())
-        .await?;
+    let made = context.cloud.functions()?.create_function(&spec, &ClientToken::random()).await?;
     Ok(context.ready(&made.id).await?.id)
 }
 
@@ -44,16 +40,8 @@ async fn invoke(context: &Context<'_>) -> Result<(), Failure> {
         json!([]),
     ] {
         let call = functions.invoke(&id, &input, InvokeMode::Wait).await?;
-        ensure!(
-            call.error.is_none(),
-            "{input} makes it fail: {:?}",
-            call.error
-        );
-        ensure!(
-            call.output.as_ref() == Some(&input),
-            "{input} gives {:?}",
-            call.output
-        );
+        ensure!(call.error.is_none(), "{input} makes it fail: {:?}", call.error);
+        ensure!(call.output.as_ref() == Some(&input), "{input} gives {:?}", call.output);
         ensure!(!call.request_id.is_empty(), "the call has no id");
     }
     let calls = (0..8).map(|i| {
@@ -63,10 +51,7 @@ async fn invoke(context: &Context<'_>) -> Result<(), Failure> {
     for call in join_all(calls).await {
         let (i, call) = call.map_err(|e| Failure::new(format!("a call died: {e}")))?;
         let output = call?.output;
-        ensure!(
-            output == Some(json!(i)),
-            "of 8 calls at once the one with {i} gives {output:?}"
-        );
+        ensure!(output == Some(json!(i)), "of 8 calls at once the one with {i} gives {output:?}");
     }
     Ok(())
 }
@@ -74,19 +59,11 @@ async fn invoke(context: &Context<'_>) -> Result<(), Failure> {
 async fn queue(context: &Context<'_>) -> Result<(), Failure> {
     let functions = context.cloud.functions()?;
     let id = echo(context).await?;
-    let declared = context
-        .capabilities()
-        .functions
-        .as_ref()
-        .is_some_and(|f| f.asynchronous);
+    let declared = context.capabilities().functions.as_ref().is_some_and(|f| f.asynchronous);
     match functions.invoke(&id, &json!(1), InvokeMode::Queue).await {
         Ok(call) => {
             ensure!(declared, "calls are queued although that is not declared");
-            ensure!(
-                call.output.is_none(),
-                "a queued call gives {:?}",
-                call.output
-            );
+            ensure!(call.output.is_none(), "a queued call gives {:?}", call.output);
         }
         Err(error) => ensure!(
             !declared && error.kind() == ErrorKind::Unsupported,
@@ -99,16 +76,10 @@ async fn queue(context: &Context<'_>) -> Result<(), Failure> {
 async fn payload(context: &Context<'_>) -> Result<(), Failure> {
     let functions = context.cloud.functions()?;
     let id = echo(context).await?;
-    let most = context
-        .capabilities()
-        .functions
-        .as_ref()
-        .map_or(0, |f| f.max_payload_bytes);
+    let most = context.capabilities().functions.as_ref().map_or(0, |f| f.max_payload_bytes);
     let input = json!("x".repeat(most + 1));
     match functions.invoke(&id, &input, InvokeMode::Wait).await {
-        Ok(_) => Err(Failure::new(format!(
-            "an input of more than {most} bytes is accepted"
-        ))),
+        Ok(_) => Err(Failure::new(format!("an input of more than {most} bytes is accepted"))),
         Err(error) => {
             ensure!(
                 error.kind() == ErrorKind::InvalidInput,
@@ -129,16 +100,8 @@ async fn failing(context: &Context<'_>) -> Result<(), Failure> {
         return Err(Failure::skip("the harness has no failing function"));
     };
     let id = deployed(context, spec).await?;
-    let call = context
-        .cloud
-        .functions()?
-        .invoke(&id, &json!({}), InvokeMode::Wait)
-        .await?;
-    ensure!(
-        call.error.is_some(),
-        "a failing function gives {:?} and no error",
-        call.output
-    );
+    let call = context.cloud.functions()?.invoke(&id, &json!({}), InvokeMode::Wait).await?;
+    ensure!(call.error.is_some(), "a failing function gives {:?} and no error", call.output);
     Ok(())
 }
 
@@ -148,15 +111,8 @@ async fn timeout(context: &Context<'_>) -> Result<(), Failure> {
     };
     spec.timeout_seconds = 1;
     let id = deployed(context, spec).await?;
-    match context
-        .cloud
-        .functions()?
-        .invoke(&id, &json!({}), InvokeMode::Wait)
-        .await
-    {
-        Ok(call) => Err(Failure::new(format!(
-            "5 s of work within 1 s give {call:?}"
-        ))),
+    match context.cloud.functions()?.invoke(&id, &json!({}), InvokeMode::Wait).await {
+        Ok(call) => Err(Failure::new(format!("5 s of work within 1 s give {call:?}"))),
         Err(error) => {
             ensure!(
                 error.kind() == ErrorKind::Timeout,
@@ -185,10 +141,7 @@ async fn concurrency(context: &Context<'_>) -> Result<(), Failure> {
     }))
     .await;
     let done = answers.iter().filter(|answer| answer.is_ok()).count();
-    ensure!(
-        done == 2,
-        "of 6 calls at once {done} are let in, 2 are allowed"
-    );
+    ensure!(done == 2, "of 6 calls at once {done} are let in, 2 are allowed");
     for error in answers.into_iter().filter_map(Result::err) {
         ensure!(
             error.kind() == ErrorKind::RateLimited,
@@ -212,19 +165,9 @@ async fn concurrency(context: &Context<'_>) -> Result<(), Failure> {
 async fn gone(context: &Context<'_>) -> Result<(), Failure> {
     let functions = context.cloud.functions()?;
     let id = echo(context).await?;
-    ensure!(
-        functions.delete_function(&id).await?,
-        "delete says that there was nothing"
-    );
+    ensure!(functions.delete_function(&id).await?, "delete says that there was nothing");
     context.gone(&id).await?;
-    let kind = functions
-        .invoke(&id, &json!({}), InvokeMode::Wait)
-        .await
-        .err()
-        .map(|e| e.kind());
-    ensure!(
-        kind == Some(ErrorKind::NotFound),
-        "a deleted function answers {kind:?}, not NotFound"
-    );
+    let kind = functions.invoke(&id, &json!({}), InvokeMode::Wait).await.err().map(|e| e.kind());
+    ensure!(kind == Some(ErrorKind::NotFound), "a deleted function answers {kind:?}, not NotFound");
     Ok(())
 }

@@ -51,20 +51,12 @@ pub(super) fn owned_tags(
 async fn repeated(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
     let token = ClientToken::random();
-    let (name, tags) = (
-        context.name_of(subject.kind(), "a"),
-        owned_tags(context, &token)?,
-    );
+    let (name, tags) = (context.name_of(subject.kind(), "a"), owned_tags(context, &token)?);
     let first = subject.create(&name, &tags, &token).await?;
     context.note(&first.id);
     let second = subject.create(&name, &tags, &token).await?;
     context.note(&second.id);
-    ensure!(
-        first.id == second.id,
-        "the repeated create made {} besides {}",
-        second.id,
-        first.id
-    );
+    ensure!(first.id == second.id, "the repeated create made {} besides {}", second.id, first.id);
     context.ready(&first.id).await?;
     let third = subject.create(&name, &tags, &token).await?;
     context.note(&third.id);
@@ -80,10 +72,7 @@ async fn repeated(context: &Context<'_>) -> Result<(), Failure> {
 async fn concurrent(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
     let token = ClientToken::random();
-    let (name, tags) = (
-        context.name_of(subject.kind(), "a"),
-        owned_tags(context, &token)?,
-    );
+    let (name, tags) = (context.name_of(subject.kind(), "a"), owned_tags(context, &token)?);
     let create = || {
         let (subject, name, tags, token) =
             (subject.clone(), name.clone(), tags.clone(), token.clone());
@@ -112,13 +101,9 @@ async fn other_spec(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
     let token = ClientToken::random();
     let tags = owned_tags(context, &token)?;
-    let first = subject
-        .create(&context.name_of(subject.kind(), "a"), &tags, &token)
-        .await?;
+    let first = subject.create(&context.name_of(subject.kind(), "a"), &tags, &token).await?;
     context.note(&first.id);
-    let other = subject
-        .create(&context.name_of(subject.kind(), "b"), &tags, &token)
-        .await;
+    let other = subject.create(&context.name_of(subject.kind(), "b"), &tags, &token).await;
     match other {
         Ok(other) => {
             context.note(&other.id);
@@ -169,16 +154,10 @@ async fn second_is_refused(
     when: &str,
 ) -> Result<(), Failure> {
     let name = context.name_of(subject.kind(), "a");
-    match subject
-        .create(&name, &context.tags(&[])?, &ClientToken::random())
-        .await
-    {
+    match subject.create(&name, &context.tags(&[])?, &ClientToken::random()).await {
         Ok(second) => {
             context.note(&second.id);
-            Err(Failure::new(format!(
-                "{when}, a second of its name was made: {}",
-                second.id
-            )))
+            Err(Failure::new(format!("{when}, a second of its name was made: {}", second.id)))
         }
         Err(error) => {
             ensure!(

@@ -16,35 +16,20 @@ pub(super) fn trials() -> Vec<Trial> {
 
 /// The parts that do not change by themselves.
 fn essence(resource: &Resource) -> String {
-    format!(
-        "{} '{}' {:?} {:?}",
-        resource.id, resource.name, resource.tags, resource.configuration
-    )
+    format!("{} '{}' {:?} {:?}", resource.id, resource.name, resource.tags, resource.configuration)
 }
 
 async fn lifecycle(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
     let made = context.create(&*subject, "a").await?;
-    ensure!(
-        made.id.kind == subject.kind(),
-        "its id {} is of another kind",
-        made.id
-    );
+    ensure!(made.id.kind == subject.kind(), "its id {} is of another kind", made.id);
     ensure!(
         made.id.region == context.region || subject.kind() == cloud_core::ResourceKind::DnsZone,
         "it is in {}",
         made.id.region
     );
-    ensure!(
-        made.name == context.name_of(subject.kind(), "a"),
-        "its name is '{}'",
-        made.name
-    );
-    ensure!(
-        !made.status.is_gone(),
-        "it is {} right after its creation",
-        made.status
-    );
+    ensure!(made.name == context.name_of(subject.kind(), "a"), "its name is '{}'", made.name);
+    ensure!(!made.status.is_gone(), "it is {} right after its creation", made.status);
     let ready = context.ready(&made.id).await?;
 
     let got = subject.get(&made.id).await?;
@@ -59,29 +44,21 @@ async fn lifecycle(context: &Context<'_>) -> Result<(), Failure> {
         "it says it is in {}",
         ready.cloud
     );
-    let query = ListQuery {
-        tags: context.tags(&[])?,
-        ..ListQuery::in_region(made.id.region.clone())
-    };
+    let query =
+        ListQuery { tags: context.tags(&[])?, ..ListQuery::in_region(made.id.region.clone()) };
     context
         .eventually(|| async {
             let listed = list_all(&*subject, &query).await?;
-            let same: Vec<_> = listed
-                .iter()
-                .filter(|item| item.id == made.id)
-                .map(essence)
-                .collect();
+            let same: Vec<_> =
+                listed.iter().filter(|item| item.id == made.id).map(essence).collect();
             ensure!(
                 same == [essence(&ready)],
                 "the listing has {same:?}, get_resource {}",
                 essence(&ready)
             );
             let everything = context.living().await?;
-            let same: Vec<_> = everything
-                .iter()
-                .filter(|item| item.id == made.id)
-                .map(essence)
-                .collect();
+            let same: Vec<_> =
+                everything.iter().filter(|item| item.id == made.id).map(essence).collect();
             ensure!(
                 same == [essence(&ready)],
                 "list_resources has {same:?}, get_resource {}",
@@ -91,10 +68,7 @@ async fn lifecycle(context: &Context<'_>) -> Result<(), Failure> {
         })
         .await?;
 
-    ensure!(
-        subject.delete(&made.id).await?,
-        "delete says that there was nothing"
-    );
+    ensure!(subject.delete(&made.id).await?, "delete says that there was nothing");
     context.gone(&made.id).await?;
     context
         .eventually(|| async {
@@ -109,19 +83,11 @@ async fn lifecycle(context: &Context<'_>) -> Result<(), Failure> {
 async fn delete_twice(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
     let made = context.create_ready(&*subject, "a").await?;
-    ensure!(
-        subject.delete(&made.id).await?,
-        "the first delete answers false"
-    );
+    ensure!(subject.delete(&made.id).await?, "the first delete answers false");
     context.gone(&made.id).await?;
-    ensure!(
-        !subject.delete(&made.id).await?,
-        "the second delete answers true"
-    );
-    let again = context
-        .cloud
-        .delete_resource(&made.id, &cloud_core::DeleteOptions::default())
-        .await?;
+    ensure!(!subject.delete(&made.id).await?, "the second delete answers true");
+    let again =
+        context.cloud.delete_resource(&made.id, &cloud_core::DeleteOptions::default()).await?;
     ensure!(!again, "delete_resource answers true after it was deleted");
     let other = context.create_ready(&*subject, "b").await?;
     let options = cloud_core::DeleteOptions::default();
@@ -141,10 +107,7 @@ async fn name_is_free_again(context: &Context<'_>) -> Result<(), Failure> {
         match context.create(&*subject, "a").await {
             Ok(made) => Ok(Some(made)),
             Err(failure) if failure.kind() == Some(ErrorKind::AlreadyExists) => Ok(None),
-            Err(failure) => Err(cloud_core::Error::new(
-                ErrorKind::Internal,
-                failure.to_string(),
-            )),
+            Err(failure) => Err(cloud_core::Error::new(ErrorKind::Internal, failure.to_string())),
         }
     })
     .await?;
@@ -158,35 +121,20 @@ async fn tags(context: &Context<'_>) -> Result<(), Failure> {
     for (suffix, colour) in [("a", "red"), ("b", "blue")] {
         let tags = context.tags(&[("colour", colour), ("empty", "")])?;
         let made = subject
-            .create(
-                &context.name_of(subject.kind(), suffix),
-                &tags,
-                &ClientToken::random(),
-            )
+            .create(&context.name_of(subject.kind(), suffix), &tags, &ClientToken::random())
             .await?;
         context.note(&made.id);
-        ensure!(
-            made.tags == tags,
-            "the create answers with the tags {:?}",
-            made.tags
-        );
+        ensure!(made.tags == tags, "the create answers with the tags {:?}", made.tags);
         let ready = context.ready(&made.id).await?;
         ensure!(ready.tags == tags, "its tags are {:?}", ready.tags);
         ids.push(made.id);
     }
     let region = Some(ids[0].region.clone());
     let by_tags = |pairs: &[(&str, &str)]| -> Result<ListQuery, Failure> {
-        Ok(ListQuery {
-            region: region.clone(),
-            tags: context.tags(pairs)?,
-            name: None,
-        })
+        Ok(ListQuery { region: region.clone(), tags: context.tags(pairs)?, name: None })
     };
     let by_name = |name: &str| -> Result<ListQuery, Failure> {
-        Ok(ListQuery {
-            name: Some(name.to_owned()),
-            ..by_tags(&[])?
-        })
+        Ok(ListQuery { name: Some(name.to_owned()), ..by_tags(&[])? })
     };
     let cases = [
         (by_tags(&[])?, &ids[..]),
@@ -200,11 +148,8 @@ async fn tags(context: &Context<'_>) -> Result<(), Failure> {
     for (query, wanted) in &cases {
         context
             .eventually(|| async {
-                let mut found: Vec<_> = list_all(&*subject, query)
-                    .await?
-                    .into_iter()
-                    .map(|r| r.id)
-                    .collect();
+                let mut found: Vec<_> =
+                    list_all(&*subject, query).await?.into_iter().map(|r| r.id).collect();
                 found.sort();
                 let mut wanted = wanted.to_vec();
                 wanted.sort();
@@ -212,10 +157,7 @@ async fn tags(context: &Context<'_>) -> Result<(), Failure> {
                 found.retain(|id| ids.contains(id));
                 ensure!(found == wanted, "{query:?} finds {found:?}, not {wanted:?}");
                 // A hub, a peer or a source may bear the trial's tag too, but nothing else does.
-                ensure!(
-                    !parents || query.tags.len() == 1,
-                    "{query:?} finds what does not match"
-                );
+                ensure!(!parents || query.tags.len() == 1, "{query:?} finds what does not match");
                 Ok(())
             })
             .await?;
@@ -230,31 +172,18 @@ async fn ownership(context: &Context<'_>) -> Result<(), Failure> {
     mine.expires_at = jiff::Timestamp::from_second(4_000_000_000).ok();
     let mut tags = context.tags(&[])?;
     mine.write(&mut tags)?;
-    let made = subject
-        .create(&context.name_of(subject.kind(), "a"), &tags, &token)
-        .await?;
+    let made = subject.create(&context.name_of(subject.kind(), "a"), &tags, &token).await?;
     context.note(&made.id);
-    for filter in [
-        Ownership::filter_token(&token),
-        Ownership::filter_deployment(&context.name("shop"))?,
-    ] {
+    for filter in
+        [Ownership::filter_token(&token), Ownership::filter_deployment(&context.name("shop"))?]
+    {
         let query = ResourceQuery::tagged(filter);
         context
             .eventually(|| async {
                 use cloud_core::CloudExt;
-                let found = context
-                    .cloud
-                    .list_resources(&query)
-                    .complete()
-                    .await?
-                    .into_items();
+                let found = context.cloud.list_resources(&query).complete().await?.into_items();
                 let ids: Vec<_> = found.iter().map(|resource| &resource.id).collect();
-                ensure!(
-                    ids == [&made.id],
-                    "{:?} finds {ids:?}, not {}",
-                    query.list.tags,
-                    made.id
-                );
+                ensure!(ids == [&made.id], "{:?} finds {ids:?}, not {}", query.list.tags, made.id);
                 let read = Ownership::read(&found[0].tags);
                 ensure!(
                     read.as_ref() == Some(&mine),

@@ -33,10 +33,7 @@ async fn pages(fetch: &Fetch<'_>, size: u32) -> Result<Vec<ResourceId>, Failure>
             page.items.len()
         );
         ids.extend(
-            page.items
-                .into_iter()
-                .filter(|item| !item.status.is_gone())
-                .map(|item| item.id),
+            page.items.into_iter().filter(|item| !item.status.is_gone()).map(|item| item.id),
         );
         let Some(after) = page.next else {
             return Ok(ids);
@@ -45,10 +42,7 @@ async fn pages(fetch: &Fetch<'_>, size: u32) -> Result<Vec<ResourceId>, Failure>
             tokens.insert(after.as_str().to_owned()),
             "the listing goes in a circle at '{after}'"
         );
-        next = PageRequest {
-            size: Some(size),
-            after: Some(after),
-        };
+        next = PageRequest { size: Some(size), after: Some(after) };
     }
 }
 
@@ -58,11 +52,8 @@ async fn pagination(context: &Context<'_>) -> Result<(), Failure> {
     let page = context.harness.page_size().max(1);
     let most = context.harness.most(kind).max(3);
     let query = ListQuery::tagged(context.tags(&[("paged", "yes")])?);
-    let everything = ResourceQuery {
-        kind: Some(kind),
-        list: query.clone(),
-        ..ResourceQuery::default()
-    };
+    let everything =
+        ResourceQuery { kind: Some(kind), list: query.clone(), ..ResourceQuery::default() };
     let by_kind = |page: PageRequest| -> BoxFuture<'_, _> {
         Box::pin({
             let (subject, query) = (&subject, &query);
@@ -76,26 +67,22 @@ async fn pagination(context: &Context<'_>) -> Result<(), Failure> {
         })
     };
     let size = page as usize;
-    let counts: BTreeSet<_> = [0, 1, size, size + 1, 3 * size + 1]
-        .into_iter()
-        .map(|n| n.min(most))
-        .collect();
+    let counts: BTreeSet<_> =
+        [0, 1, size, size + 1, 3 * size + 1].into_iter().map(|n| n.min(most)).collect();
     let mut made = BTreeSet::new();
     for count in counts {
         while made.len() < count {
             let name = context.name_of(kind, &format!("p{}", made.len()));
-            let one = subject
-                .create(&name, &query.tags, &cloud_core::ClientToken::random())
-                .await?;
+            let one =
+                subject.create(&name, &query.tags, &cloud_core::ClientToken::random()).await?;
             context.note(&one.id);
             made.insert(one.id);
         }
         let largest = context.capabilities().max_page_size.saturating_add(1);
         for size in [page, 1, largest] {
-            for (what, fetch) in [
-                ("its own listing", &by_kind as &Fetch<'_>),
-                ("list_resources", &by_cloud),
-            ] {
+            for (what, fetch) in
+                [("its own listing", &by_kind as &Fetch<'_>), ("list_resources", &by_cloud)]
+            {
                 let check = || async {
                     let ids = pages(fetch, size).await?;
                     let found: BTreeSet<_> = ids.iter().cloned().collect();
@@ -104,10 +91,7 @@ async fn pagination(context: &Context<'_>) -> Result<(), Failure> {
                         "{what} of {count} by {size} has duplicates: {ids:?}"
                     );
                     let missing: Vec<_> = made.difference(&found).collect();
-                    ensure!(
-                        missing.is_empty(),
-                        "{what} of {count} by {size} lacks {missing:?}"
-                    );
+                    ensure!(missing.is_empty(), "{what} of {count} by {size} lacks {missing:?}");
                     ensure!(
                         found.len() == count,
                         "{what} of {count} by {size} has more: {found:?}"
@@ -130,11 +114,7 @@ async fn mutating(context: &Context<'_>) -> Result<(), Failure> {
     let tags = context.tags(&[("paged", "yes")])?;
     let create = async |suffix: String| -> Result<ResourceId, Failure> {
         let one = subject
-            .create(
-                &context.name_of(kind, &suffix),
-                &tags,
-                &cloud_core::ClientToken::random(),
-            )
+            .create(&context.name_of(kind, &suffix), &tags, &cloud_core::ClientToken::random())
             .await?;
         context.ready(&one.id).await?;
         Ok(one.id)
@@ -158,10 +138,7 @@ async fn mutating(context: &Context<'_>) -> Result<(), Failure> {
         for item in answer.items {
             *seen.entry(item.id).or_default() += 1;
         }
-        next = answer.next.map(|after| PageRequest {
-            size: Some(page),
-            after: Some(after),
-        });
+        next = answer.next.map(|after| PageRequest { size: Some(page), after: Some(after) });
         if let Some(leaver) = leaving.pop() {
             delete_soon(&*subject, &leaver).await?;
             create(format!("n{round}")).await?;
@@ -171,10 +148,7 @@ async fn mutating(context: &Context<'_>) -> Result<(), Failure> {
     }
     for id in &staying {
         let times = seen.get(id).copied().unwrap_or(0);
-        ensure!(
-            times == 1,
-            "{id}, which was there throughout, is listed {times} times"
-        );
+        ensure!(times == 1, "{id}, which was there throughout, is listed {times} times");
     }
     Ok(())
 }

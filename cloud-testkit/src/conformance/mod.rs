@@ -90,8 +90,7 @@ pub type Run = for<'a> fn(&'a Context<'a>) -> BoxFuture<'a, Result<(), Failure>>
 impl Trial {
     /// Whether a cloud with these capabilities must pass it.
     pub fn applies_to(&self, capabilities: &Capabilities) -> bool {
-        self.kind
-            .is_none_or(|kind| subject::offered(capabilities, kind))
+        self.kind.is_none_or(|kind| subject::offered(capabilities, kind))
             && (self.needs)(capabilities)
     }
 }
@@ -184,10 +183,7 @@ async fn run_trial(harness: &dyn Harness, trial: &Trial) -> Outcome {
     let ran = AssertUnwindSafe((trial.run)(&context)).catch_unwind().await;
     let cleaned = AssertUnwindSafe(context.clean_up()).catch_unwind().await;
     let cleaned = cleaned.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic)));
-    match (
-        ran.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic))),
-        cleaned,
-    ) {
+    match (ran.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic))), cleaned) {
         (Ok(()), Ok(())) => Outcome::Passed,
         (Ok(()), Err(left)) => Outcome::Failed(format!("clean-up: {left}")),
         (Err(failure), _) if failure.is_skip() => Outcome::Skipped(failure.to_string()),

@@ -21,37 +21,21 @@ fn rule_of(context: &Context<'_>, subject: &dyn Subject) -> Option<NameRule> {
 }
 
 async fn accepted(context: &Context<'_>, subject: &dyn Subject, name: &str) -> Result<(), Failure> {
-    let made = subject
-        .create(name, &context.tags(&[])?, &ClientToken::random())
-        .await;
+    let made = subject.create(name, &context.tags(&[])?, &ClientToken::random()).await;
     let made = made.map_err(|e| Failure::new(format!("the name '{name}' is refused: {e:?}")))?;
     context.note(&made.id);
-    ensure!(
-        made.name == name,
-        "the name '{name}' becomes '{}'",
-        made.name
-    );
+    ensure!(made.name == name, "the name '{name}' becomes '{}'", made.name);
     let got = context.ready(&made.id).await?;
-    ensure!(
-        got.name == name,
-        "the name '{name}' reads back as '{}'",
-        got.name
-    );
+    ensure!(got.name == name, "the name '{name}' reads back as '{}'", got.name);
     Ok(())
 }
 
 async fn refused(context: &Context<'_>, subject: &dyn Subject, name: &str) -> Result<(), Failure> {
     let before = context.living().await?.len();
-    match subject
-        .create(name, &context.tags(&[])?, &ClientToken::random())
-        .await
-    {
+    match subject.create(name, &context.tags(&[])?, &ClientToken::random()).await {
         Ok(made) => {
             context.note(&made.id);
-            Err(Failure::new(format!(
-                "the name '{}' is accepted",
-                name.escape_debug()
-            )))
+            Err(Failure::new(format!("the name '{}' is accepted", name.escape_debug())))
         }
         Err(error) => {
             let name = name.escape_debug();
@@ -66,16 +50,10 @@ async fn refused(context: &Context<'_>, subject: &dyn Subject, name: &str) -> Re
             );
             // A peering's other network may have been made on the way; nothing of the kind itself may be.
             let of_kind = |resources: &[cloud_core::Resource]| {
-                resources
-                    .iter()
-                    .filter(|r| r.id.kind == subject.kind())
-                    .count()
+                resources.iter().filter(|r| r.id.kind == subject.kind()).count()
             };
             let after = context.living().await?;
-            ensure!(
-                of_kind(&after) <= before,
-                "refusing the name '{name}' left something"
-            );
+            ensure!(of_kind(&after) <= before, "refusing the name '{name}' left something");
             Ok(())
         }
     }
@@ -85,11 +63,7 @@ async fn longest(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
     let Some(rule) = rule_of(context, &*subject) else {
         // A domain: labels of 63, joined by dots.
-        let label = format!(
-            "{}{}",
-            context.name("a"),
-            "n".repeat(63 - context.name("a").len())
-        );
+        let label = format!("{}{}", context.name("a"), "n".repeat(63 - context.name("a").len()));
         return accepted(context, &*subject, &format!("{label}.example.com")).await;
     };
     let start = context.name("a");
@@ -113,15 +87,7 @@ async fn odd(context: &Context<'_>) -> Result<(), Failure> {
         Alphabet::LowerDns => &["a-1-b"],
         Alphabet::LowerDnsDots => &["a-1.b"],
         Alphabet::AsciiWord => &["A-1_b.c"],
-        Alphabet::Any => &[
-            "größe",
-            "日本語",
-            "a b",
-            "e\u{301}x",
-            "%2e%2e",
-            "-x",
-            "a'b\"c;d",
-        ],
+        Alphabet::Any => &["größe", "日本語", "a b", "e\u{301}x", "%2e%2e", "-x", "a'b\"c;d"],
     };
     let bad: &[&str] = match rule.alphabet {
         Alphabet::LowerDns => &["größe", "a b", "A", "a_b", "a.b", "%2e"],

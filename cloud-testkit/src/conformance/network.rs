@@ -25,9 +25,7 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 fn spec(context: &Context<'_>, suffix: &str) -> Result<NetworkSpec, Failure> {
-    let mut spec = context
-        .harness
-        .network_spec(&context.name(suffix), subject::next_number());
+    let mut spec = context.harness.network_spec(&context.name(suffix), subject::next_number());
     spec.tags = context.tags(&[])?;
     Ok(spec)
 }
@@ -36,25 +34,13 @@ async fn subnets(context: &Context<'_>) -> Result<(), Failure> {
     let service = context.cloud.network()?;
     let mut spec = spec(context, "a")?;
     let half = spec.cidr.prefix_len() + 1;
-    let halves: Vec<IpNet> = spec
-        .cidr
-        .subnets(half)
-        .map_err(|e| Failure::new(e.to_string()))?
-        .collect();
-    spec.subnets = vec![
-        SubnetSpec::new("low", halves[0]),
-        SubnetSpec::new("high", halves[1]),
-    ];
-    let made = service
-        .create_network(&spec, &ClientToken::random())
-        .await?;
+    let halves: Vec<IpNet> =
+        spec.cidr.subnets(half).map_err(|e| Failure::new(e.to_string()))?.collect();
+    spec.subnets = vec![SubnetSpec::new("low", halves[0]), SubnetSpec::new("high", halves[1])];
+    let made = service.create_network(&spec, &ClientToken::random()).await?;
     context.ready(&made.id).await?;
     let got = service.get_network(&made.id).await?;
-    let mut subnets: Vec<_> = got
-        .subnets
-        .iter()
-        .map(|s| (s.name.as_str(), s.cidr))
-        .collect();
+    let mut subnets: Vec<_> = got.subnets.iter().map(|s| (s.name.as_str(), s.cidr)).collect();
     subnets.sort_by_key(|(_, cidr)| *cidr);
     ensure!(
         got.cidr == spec.cidr && subnets == [("low", halves[0]), ("high", halves[1])],
@@ -68,11 +54,8 @@ async fn subnets(context: &Context<'_>) -> Result<(), Failure> {
 
     let mut outside = self::spec(context, "b")?;
     outside.subnets = vec![SubnetSpec::new("elsewhere", halves[0])];
-    let kind = service
-        .create_network(&outside, &ClientToken::random())
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind =
+        service.create_network(&outside, &ClientToken::random()).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::InvalidInput),
         "a subnet outside of its network answers {kind:?}, not InvalidInput"
@@ -83,20 +66,16 @@ async fn subnets(context: &Context<'_>) -> Result<(), Failure> {
 async fn overlap(context: &Context<'_>) -> Result<(), Failure> {
     let service = context.cloud.network()?;
     let first = spec(context, "a")?;
-    let made = service
-        .create_network(&first, &ClientToken::random())
-        .await?;
+    let made = service.create_network(&first, &ClientToken::random()).await?;
     context.ready(&made.id).await?;
     let inner = first
         .cidr
         .subnets(first.cidr.prefix_len() + 1)
         .map_err(|e| Failure::new(e.to_string()))?
         .last();
-    for (suffix, cidr) in [
-        ("same", Some(first.cidr)),
-        ("inner", inner),
-        ("outer", first.cidr.supernet()),
-    ] {
+    for (suffix, cidr) in
+        [("same", Some(first.cidr)), ("inner", inner), ("outer", first.cidr.supernet())]
+    {
         let mut other = spec(context, suffix)?;
         other.cidr = cidr.ok_or_else(|| Failure::new("the harness's network cannot be divided"))?;
         match service.create_network(&other, &ClientToken::random()).await {
@@ -116,13 +95,8 @@ async fn overlap(context: &Context<'_>) -> Result<(), Failure> {
     }
     service.delete_network(&made.id).await?;
     context.gone(&made.id).await?;
-    let again = NetworkSpec {
-        name: context.name("again"),
-        ..first
-    };
-    let made = service
-        .create_network(&again, &ClientToken::random())
-        .await?;
+    let again = NetworkSpec { name: context.name("again"), ..first };
+    let made = service.create_network(&again, &ClientToken::random()).await?;
     context.ready(&made.id).await?;
     Ok(())
 }
@@ -135,30 +109,19 @@ async fn firewall(context: &Context<'_>) -> Result<(), Failure> {
     let mut spec = FirewallSpec::new(context.name("a"), network);
     spec.tags = context.tags(&[])?;
     spec.rules = vec![FirewallRule::allow_tcp(443, [anywhere])];
-    let made = service
-        .create_firewall(&spec, &ClientToken::random())
-        .await?;
+    let made = service.create_firewall(&spec, &ClientToken::random()).await?;
     context.ready(&made.id).await?;
     let got = service.get_firewall(&made.id).await?;
-    ensure!(
-        got.rules == spec.rules && got.network == spec.network,
-        "the firewall is {got:?}"
-    );
+    ensure!(got.rules == spec.rules && got.network == spec.network, "the firewall is {got:?}");
     spec.name = context.name("b");
     spec.rules.push(FirewallRule::allow_tcp(22, [anywhere]));
-    let kind = service
-        .create_firewall(&spec, &ClientToken::random())
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind = service.create_firewall(&spec, &ClientToken::random()).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::InvalidInput),
         "SSH open to all answers {kind:?}, not InvalidInput"
     );
     spec.allow_admin_from_anywhere = true;
-    let made = service
-        .create_firewall(&spec, &ClientToken::random())
-        .await?;
+    let made = service.create_firewall(&spec, &ClientToken::random()).await?;
     context.ready(&made.id).await?;
     Ok(())
 }
@@ -168,15 +131,9 @@ async fn in_use(context: &Context<'_>) -> Result<(), Failure> {
     let network = subject::network(context, "net").await?;
     let mut spec = FirewallSpec::new(context.name("a"), network.clone());
     spec.tags = context.tags(&[])?;
-    let firewall = service
-        .create_firewall(&spec, &ClientToken::random())
-        .await?;
+    let firewall = service.create_firewall(&spec, &ClientToken::random()).await?;
     context.ready(&firewall.id).await?;
-    let kind = service
-        .delete_network(&network)
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind = service.delete_network(&network).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::Conflict),
         "to delete a network in use answers {kind:?}, not Conflict"
@@ -188,53 +145,32 @@ async fn in_use(context: &Context<'_>) -> Result<(), Failure> {
         format!("{}0", network.native()),
     )?;
     spec.name = context.name("b");
-    let kind = service
-        .create_firewall(&spec, &ClientToken::random())
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind = service.create_firewall(&spec, &ClientToken::random()).await.err().map(|e| e.kind());
     let good = [Some(ErrorKind::NotFound), Some(ErrorKind::InvalidInput)];
-    ensure!(
-        good.contains(&kind),
-        "a firewall in a network that is not there answers {kind:?}"
-    );
+    ensure!(good.contains(&kind), "a firewall in a network that is not there answers {kind:?}");
     Ok(())
 }
 
 async fn peering(context: &Context<'_>) -> Result<(), Failure> {
     let service = context.cloud.network()?;
-    let (one, other) = (
-        subject::network(context, "one").await?,
-        subject::network(context, "other").await?,
-    );
+    let (one, other) =
+        (subject::network(context, "one").await?, subject::network(context, "other").await?);
     let mut spec = PeeringSpec::new(context.name("a"), one.clone(), other.clone());
     spec.tags = context.tags(&[])?;
-    let made = service
-        .create_peering(&spec, &ClientToken::random())
-        .await?;
+    let made = service.create_peering(&spec, &ClientToken::random()).await?;
     context.ready(&made.id).await?;
     let got = service.get_peering(&made.id).await?;
-    ensure!(
-        got.network == one && got.peer == other,
-        "the peering is {got:?}"
-    );
+    ensure!(got.network == one && got.peer == other, "the peering is {got:?}");
     for network in [&one, &other] {
-        let kind = service
-            .delete_network(network)
-            .await
-            .err()
-            .map(|e| e.kind());
+        let kind = service.delete_network(network).await.err().map(|e| e.kind());
         ensure!(
             kind == Some(ErrorKind::Conflict),
             "to delete a peered network answers {kind:?}, not Conflict"
         );
     }
     let itself = PeeringSpec::new(context.name("b"), one.clone(), one);
-    let kind = service
-        .create_peering(&itself, &ClientToken::random())
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind =
+        service.create_peering(&itself, &ClientToken::random()).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::InvalidInput),
         "a peering of a network with itself answers {kind:?}"
@@ -245,10 +181,7 @@ async fn peering(context: &Context<'_>) -> Result<(), Failure> {
 async fn peering_overlap(context: &Context<'_>) -> Result<(), Failure> {
     let service = context.cloud.network()?;
     let first = spec(context, "one")?;
-    let second = NetworkSpec {
-        name: context.name("other"),
-        ..first.clone()
-    };
+    let second = NetworkSpec { name: context.name("other"), ..first.clone() };
     let mut ids = Vec::new();
     for spec in [&first, &second] {
         let made = service.create_network(spec, &ClientToken::random()).await?;
@@ -256,11 +189,7 @@ async fn peering_overlap(context: &Context<'_>) -> Result<(), Failure> {
     }
     let mut spec = PeeringSpec::new(context.name("a"), ids.remove(0), ids.remove(0));
     spec.tags = context.tags(&[])?;
-    let kind = service
-        .create_peering(&spec, &ClientToken::random())
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind = service.create_peering(&spec, &ClientToken::random()).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::InvalidInput),
         "a peering of overlapping networks answers {kind:?}, not InvalidInput"
@@ -270,18 +199,12 @@ async fn peering_overlap(context: &Context<'_>) -> Result<(), Failure> {
 
 async fn undeclared(context: &Context<'_>) -> Result<(), Failure> {
     let service = context.cloud.network()?;
-    let (one, other) = (
-        subject::network(context, "one").await?,
-        subject::network(context, "other").await?,
-    );
+    let (one, other) =
+        (subject::network(context, "one").await?, subject::network(context, "other").await?);
     let token = ClientToken::random();
     if !network(context.capabilities(), |n| n.firewalls) {
         let spec = FirewallSpec::new(context.name("a"), one.clone());
-        let kind = service
-            .create_firewall(&spec, &token)
-            .await
-            .err()
-            .map(|e| e.kind());
+        let kind = service.create_firewall(&spec, &token).await.err().map(|e| e.kind());
         ensure!(
             kind == Some(ErrorKind::Unsupported),
             "a firewall answers {kind:?}, not Unsupported"
@@ -289,11 +212,7 @@ async fn undeclared(context: &Context<'_>) -> Result<(), Failure> {
     }
     if !network(context.capabilities(), |n| n.peering) {
         let spec = PeeringSpec::new(context.name("b"), one, other);
-        let kind = service
-            .create_peering(&spec, &token)
-            .await
-            .err()
-            .map(|e| e.kind());
+        let kind = service.create_peering(&spec, &token).await.err().map(|e| e.kind());
         ensure!(
             kind == Some(ErrorKind::Unsupported),
             "a peering answers {kind:?}, not Unsupported"

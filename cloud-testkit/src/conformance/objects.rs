@@ -57,10 +57,7 @@ pub(super) async fn read(objects: &dyn ObjectStore, key: &Path) -> Result<Bytes,
 
 async fn all(objects: &dyn ObjectStore, prefix: Option<&Path>) -> Result<Vec<String>, Failure> {
     let listed: Vec<_> = objects.list(prefix).try_collect().await?;
-    let mut keys: Vec<_> = listed
-        .into_iter()
-        .map(|meta| meta.location.to_string())
-        .collect();
+    let mut keys: Vec<_> = listed.into_iter().map(|meta| meta.location.to_string()).collect();
     keys.sort();
     Ok(keys)
 }
@@ -75,19 +72,10 @@ async fn round_trip(context: &Context<'_>) -> Result<(), Failure> {
     let key = Path::from("folder/hello.txt");
     let data = Bytes::from_static(b"0123456789");
     objects.put(&key, data.clone().into()).await?;
-    ensure!(
-        read(&*objects, &key).await? == data,
-        "the object reads back otherwise"
-    );
+    ensure!(read(&*objects, &key).await? == data, "the object reads back otherwise");
     let head = objects.head(&key).await?;
-    ensure!(
-        head.size == 10 && head.location == key,
-        "its metadata are {head:?}"
-    );
-    ensure!(
-        objects.get_range(&key, 2..5).await? == "234",
-        "the range 2..5 reads otherwise"
-    );
+    ensure!(head.size == 10 && head.location == key, "its metadata are {head:?}");
+    ensure!(objects.get_range(&key, 2..5).await? == "234", "the range 2..5 reads otherwise");
     let ranges = objects.get_ranges(&key, &[0..1, 8..10]).await?;
     ensure!(ranges == ["0", "89"], "two ranges read {ranges:?}");
     for (range, wanted) in [
@@ -95,24 +83,15 @@ async fn round_trip(context: &Context<'_>) -> Result<(), Failure> {
         (GetRange::Offset(7), "789"),
         (GetRange::Bounded(7..99), "789"),
     ] {
-        let options = GetOptions {
-            range: Some(range.clone()),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { range: Some(range.clone()), ..GetOptions::default() };
         let got = objects.get_opts(&key, options).await?.bytes().await?;
         ensure!(got == wanted, "the range {range:?} reads {got:?}");
     }
     objects.put(&key, "other".into()).await?;
-    ensure!(
-        read(&*objects, &key).await? == "other",
-        "an overwritten object has its old contents"
-    );
+    ensure!(read(&*objects, &key).await? == "other", "an overwritten object has its old contents");
     objects.delete(&key).await?;
     let kind = kind_of(objects.get(&key).await);
-    ensure!(
-        kind == Some(ErrorKind::NotFound),
-        "a deleted object answers {kind:?}"
-    );
+    ensure!(kind == Some(ErrorKind::NotFound), "a deleted object answers {kind:?}");
     Ok(())
 }
 
@@ -145,10 +124,7 @@ async fn absent(context: &Context<'_>) -> Result<(), Failure> {
         kind.is_none_or(|kind| kind == ErrorKind::NotFound),
         "to delete an absent object answers {kind:?}"
     );
-    ensure!(
-        all(&*objects, None).await?.is_empty(),
-        "an empty bucket lists something"
-    );
+    ensure!(all(&*objects, None).await?.is_empty(), "an empty bucket lists something");
     Ok(())
 }
 
@@ -163,19 +139,12 @@ async fn list(context: &Context<'_>) -> Result<(), Failure> {
     let listed = all(&*objects, None).await?;
     ensure!(listed == sorted, "the listing has {listed:?}");
     let below = all(&*objects, Some(&Path::from("b"))).await?;
-    ensure!(
-        below == ["b/1", "b/2", "b/c/3"],
-        "below b there is {below:?}"
-    );
+    ensure!(below == ["b/1", "b/2", "b/c/3"], "below b there is {below:?}");
     let none = all(&*objects, Some(&Path::from("b/1"))).await?;
     ensure!(none.is_empty(), "below an object there is {none:?}");
 
     let top = objects.list_with_delimiter(None).await?;
-    let mut files: Vec<_> = top
-        .objects
-        .iter()
-        .map(|meta| meta.location.as_ref())
-        .collect();
+    let mut files: Vec<_> = top.objects.iter().map(|meta| meta.location.as_ref()).collect();
     let mut folders: Vec<_> = top.common_prefixes.iter().map(AsRef::as_ref).collect();
     files.sort_unstable();
     folders.sort_unstable();
@@ -189,24 +158,16 @@ async fn list(context: &Context<'_>) -> Result<(), Failure> {
         "b has {inner:?}"
     );
 
-    let after: Vec<_> = objects
-        .list_with_offset(None, &Path::from("b/1"))
-        .try_collect()
-        .await?;
+    let after: Vec<_> = objects.list_with_offset(None, &Path::from("b/1")).try_collect().await?;
     let after: BTreeSet<_> = after.iter().map(|meta| meta.location.as_ref()).collect();
-    ensure!(
-        after == BTreeSet::from(["b/2", "b/c/3", "ba/5"]),
-        "after b/1 there is {after:?}"
-    );
+    ensure!(after == BTreeSet::from(["b/2", "b/c/3", "ba/5"]), "after b/1 there is {after:?}");
     Ok(())
 }
 
 async fn list_pages(context: &Context<'_>) -> Result<(), Failure> {
     let (_, objects) = bucket(context, "a", false).await?;
     const COUNT: usize = 1005;
-    let keys: Vec<_> = (0..COUNT)
-        .map(|i| Path::from(format!("many/{i:05}")))
-        .collect();
+    let keys: Vec<_> = (0..COUNT).map(|i| Path::from(format!("many/{i:05}"))).collect();
     for chunk in keys.chunks(50) {
         futures::future::try_join_all(chunk.iter().map(|key| objects.put(key, "x".into()))).await?;
     }
@@ -253,24 +214,14 @@ async fn keys(context: &Context<'_>) -> Result<(), Failure> {
     let mut wanted: Vec<_> = odd.iter().map(ToString::to_string).collect();
     wanted.sort();
     let listed = all(&*objects, None).await?;
-    ensure!(
-        listed == wanted,
-        "the listing has {listed:?}, not {wanted:?}"
-    );
+    ensure!(listed == wanted, "the listing has {listed:?}, not {wanted:?}");
     objects.delete(&Path::from("a")).await?;
-    ensure!(
-        read(&*objects, &Path::from("ab")).await? == "ab",
-        "to delete 'a' took 'ab' along"
-    );
+    ensure!(read(&*objects, &Path::from("ab")).await? == "ab", "to delete 'a' took 'ab' along");
     Ok(())
 }
 
 async fn longest_key(context: &Context<'_>) -> Result<(), Failure> {
-    let most = context
-        .capabilities()
-        .storage
-        .as_ref()
-        .map_or(0, |s| s.max_key_bytes);
+    let most = context.capabilities().storage.as_ref().map_or(0, |s| s.max_key_bytes);
     let (_, objects) = bucket(context, "a", false).await?;
     // Parts of at most 200 bytes, as a cloud of directories would want, and together as long as may be.
     let mut text = String::new();
@@ -292,10 +243,7 @@ async fn longest_key(context: &Context<'_>) -> Result<(), Failure> {
         "a key of {} bytes answers {kind:?}, not InvalidInput",
         longer.as_ref().len()
     );
-    ensure!(
-        all(&*objects, None).await?.len() == 1,
-        "the refused object is listed"
-    );
+    ensure!(all(&*objects, None).await?.len() == 1, "the refused object is listed");
     Ok(())
 }
 
@@ -305,21 +253,12 @@ async fn copy(context: &Context<'_>) -> Result<(), Failure> {
     objects.put(&from, "one".into()).await?;
     objects.copy(&from, &to).await?;
     objects.put(&from, "two".into()).await?;
-    ensure!(
-        read(&*objects, &to).await? == "one",
-        "a copy changes with its source"
-    );
+    ensure!(read(&*objects, &to).await? == "one", "a copy changes with its source");
     objects.copy(&from, &to).await?;
-    ensure!(
-        read(&*objects, &to).await? == "two",
-        "a copy does not overwrite"
-    );
+    ensure!(read(&*objects, &to).await? == "two", "a copy does not overwrite");
     objects.rename(&from, &Path::from("renamed")).await?;
     let kind = kind_of(objects.head(&from).await);
-    ensure!(
-        kind == Some(ErrorKind::NotFound),
-        "what was renamed answers {kind:?}"
-    );
+    ensure!(kind == Some(ErrorKind::NotFound), "what was renamed answers {kind:?}");
     ensure!(
         read(&*objects, &Path::from("renamed")).await? == "two",
         "what was renamed reads otherwise"
@@ -335,9 +274,7 @@ async fn metadata(context: &Context<'_>) -> Result<(), Failure> {
         (Attribute::Metadata("author".into()), "ada"),
     ]);
     let key = Path::from("page");
-    objects
-        .put_opts(&key, "# hi".into(), PutOptions::from(attributes.clone()))
-        .await?;
+    objects.put_opts(&key, "# hi".into(), PutOptions::from(attributes.clone())).await?;
     let got = objects.get(&key).await?;
     for (name, value) in &attributes {
         ensure!(
@@ -353,72 +290,35 @@ async fn metadata(context: &Context<'_>) -> Result<(), Failure> {
         "a copy loses its content type"
     );
     objects.put(&key, "plain".into()).await?;
-    let kept = objects
-        .get(&key)
-        .await?
-        .attributes
-        .get(&Attribute::Metadata("author".into()))
-        .cloned();
-    ensure!(
-        kept.is_none(),
-        "an overwritten object keeps the old metadata"
-    );
+    let kept =
+        objects.get(&key).await?.attributes.get(&Attribute::Metadata("author".into())).cloned();
+    ensure!(kept.is_none(), "an overwritten object keeps the old metadata");
     Ok(())
 }
 
 async fn versions(context: &Context<'_>) -> Result<(), Failure> {
     let (id, objects) = bucket(context, "a", true).await?;
     let storage = context.cloud.storage()?;
-    ensure!(
-        storage.get_bucket(&id).await?.versioning,
-        "the bucket says that it is not versioned"
-    );
+    ensure!(storage.get_bucket(&id).await?.versioning, "the bucket says that it is not versioned");
     let key = Path::from("doc/1");
     objects.put(&key, "one".into()).await?;
     objects.put(&key, "two".into()).await?;
     objects.put(&Path::from("other"), "x".into()).await?;
     objects.delete(&key).await?;
     let kind = kind_of(objects.head(&key).await);
-    ensure!(
-        kind == Some(ErrorKind::NotFound),
-        "a deleted object answers {kind:?}"
-    );
-    let query = VersionQuery {
-        bucket: id,
-        prefix: Some(Path::from("doc")),
-    };
-    let versions = storage
-        .list_object_versions(&query)
-        .complete()
-        .await?
-        .into_items();
-    let shape: Vec<_> = versions
-        .iter()
-        .map(|v| (v.location.as_ref(), v.is_latest, v.is_delete_marker))
-        .collect();
-    let wanted = [
-        ("doc/1", true, true),
-        ("doc/1", false, false),
-        ("doc/1", false, false),
-    ];
+    ensure!(kind == Some(ErrorKind::NotFound), "a deleted object answers {kind:?}");
+    let query = VersionQuery { bucket: id, prefix: Some(Path::from("doc")) };
+    let versions = storage.list_object_versions(&query).complete().await?.into_items();
+    let shape: Vec<_> =
+        versions.iter().map(|v| (v.location.as_ref(), v.is_latest, v.is_delete_marker)).collect();
+    let wanted = [("doc/1", true, true), ("doc/1", false, false), ("doc/1", false, false)];
     ensure!(shape == wanted, "the versions are {versions:?}");
     for (version, wanted) in [(&versions[1], "two"), (&versions[2], "one")] {
-        let options = GetOptions {
-            version: Some(version.version.clone()),
-            ..GetOptions::default()
-        };
+        let options =
+            GetOptions { version: Some(version.version.clone()), ..GetOptions::default() };
         let got = objects.get_opts(&key, options).await?.bytes().await?;
-        ensure!(
-            got == wanted,
-            "version {} reads {got:?}, not {wanted}",
-            version.version
-        );
-        ensure!(
-            version.size == 3,
-            "version {} has the size {}",
-            version.version,
-            version.size
-        );
+        ensure!(got == wanted, "version {} reads {got:?}, not {wanted}", version.version);
+        ensure!(version.size == 3, "version {} has the size {}", version.version, version.size);
     }
     Ok(())
 }
@@ -427,11 +327,7 @@ async fn not_empty(context: &Context<'_>) -> Result<(), Failure> {
     let (id, objects) = bucket(context, "a", false).await?;
     let storage = context.cloud.storage()?;
     objects.put(&Path::from("kept/safe"), "x".into()).await?;
-    let kind = storage
-        .delete_bucket(&id, &DeleteOptions::default())
-        .await
-        .err()
-        .map(|e| e.kind());
+    let kind = storage.delete_bucket(&id, &DeleteOptions::default()).await.err().map(|e| e.kind());
     ensure!(
         kind == Some(ErrorKind::Conflict),
         "to delete a bucket with objects answers {kind:?}, not Conflict"
@@ -441,14 +337,7 @@ async fn not_empty(context: &Context<'_>) -> Result<(), Failure> {
         "the refused delete took the object"
     );
     ensure!(
-        storage
-            .delete_bucket(
-                &id,
-                &DeleteOptions {
-                    with_contents: true
-                }
-            )
-            .await?,
+        storage.delete_bucket(&id, &DeleteOptions { with_contents: true }).await?,
         "delete says that there was nothing"
     );
     context.gone(&id).await?;
@@ -461,9 +350,6 @@ async fn apart(context: &Context<'_>) -> Result<(), Failure> {
     let (_, one) = bucket(context, "a", false).await?;
     let (_, other) = bucket(context, "ab", false).await?;
     one.put(&Path::from("k"), "x".into()).await?;
-    ensure!(
-        all(&*other, None).await?.is_empty(),
-        "an object of one bucket is in another"
-    );
+    ensure!(all(&*other, None).await?.is_empty(), "an object of one bucket is in another");
     Ok(())
 }

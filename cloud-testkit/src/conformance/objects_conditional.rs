@@ -26,53 +26,30 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 fn only(mode: PutMode) -> PutOptions {
-    PutOptions {
-        mode,
-        ..PutOptions::default()
-    }
+    PutOptions { mode, ..PutOptions::default() }
 }
 
 async fn put_if_absent(context: &Context<'_>) -> Result<(), Failure> {
     let (_, objects) = bucket(context, "a", false).await?;
     let key = Path::from("once");
-    objects
-        .put_opts(&key, "first".into(), only(PutMode::Create))
-        .await?;
-    let kind = kind_of(
-        objects
-            .put_opts(&key, "second".into(), only(PutMode::Create))
-            .await,
-    );
+    objects.put_opts(&key, "first".into(), only(PutMode::Create)).await?;
+    let kind = kind_of(objects.put_opts(&key, "second".into(), only(PutMode::Create)).await);
     ensure!(
         kind == Some(ErrorKind::AlreadyExists),
         "a second put answers {kind:?}, not AlreadyExists"
     );
-    ensure!(
-        read(&*objects, &key).await? == "first",
-        "the refused put had an effect"
-    );
+    ensure!(read(&*objects, &key).await? == "first", "the refused put had an effect");
     let key = Path::from("race");
     let race = (0..8).map(|i| {
         let (objects, key) = (objects.clone(), key.clone());
         tokio::spawn(async move {
-            objects
-                .put_opts(&key, i.to_string().into(), only(PutMode::Create))
-                .await
-                .map(|_| i)
+            objects.put_opts(&key, i.to_string().into(), only(PutMode::Create)).await.map(|_| i)
         })
     });
-    let winners: Vec<i32> = join_all(race)
-        .await
-        .into_iter()
-        .flatten()
-        .flatten()
-        .collect();
+    let winners: Vec<i32> = join_all(race).await.into_iter().flatten().flatten().collect();
     ensure!(winners.len() == 1, "{winners:?} of 8 writers succeeded");
     let now = read(&*objects, &key).await?;
-    ensure!(
-        now == winners[0].to_string(),
-        "{winners:?} won, but {now:?} is there"
-    );
+    ensure!(now == winners[0].to_string(), "{winners:?} won, but {now:?} is there");
     Ok(())
 }
 
@@ -84,36 +61,18 @@ async fn put_if_match(context: &Context<'_>) -> Result<(), Failure> {
         first.e_tag.is_some() || first.version.is_some(),
         "a put answers neither ETag nor version"
     );
-    objects
-        .put_opts(&key, "2".into(), only(PutMode::Update(first.clone())))
-        .await?;
-    let kind = kind_of(
-        objects
-            .put_opts(&key, "3".into(), only(PutMode::Update(first.clone())))
-            .await,
-    );
+    objects.put_opts(&key, "2".into(), only(PutMode::Update(first.clone()))).await?;
+    let kind =
+        kind_of(objects.put_opts(&key, "3".into(), only(PutMode::Update(first.clone()))).await);
     ensure!(
         kind == Some(ErrorKind::PreconditionFailed),
         "an outdated put answers {kind:?}, not PreconditionFailed"
     );
-    ensure!(
-        read(&*objects, &key).await? == "2",
-        "the refused put had an effect"
-    );
+    ensure!(read(&*objects, &key).await? == "2", "the refused put had an effect");
     let kind = kind_of(
-        objects
-            .put_opts(
-                &Path::from("absent"),
-                "x".into(),
-                only(PutMode::Update(first)),
-            )
-            .await,
+        objects.put_opts(&Path::from("absent"), "x".into(), only(PutMode::Update(first))).await,
     );
-    let refused = [
-        Some(ErrorKind::PreconditionFailed),
-        Some(ErrorKind::NotFound),
-    ]
-    .contains(&kind);
+    let refused = [Some(ErrorKind::PreconditionFailed), Some(ErrorKind::NotFound)].contains(&kind);
     ensure!(refused, "an update of what is not there answers {kind:?}");
     Ok(())
 }
@@ -124,10 +83,7 @@ async fn one_winner(context: &Context<'_>) -> Result<(), Failure> {
     objects.put(&key, "start".into()).await?;
     for round in 0..5 {
         let head = objects.head(&key).await?;
-        let seen = UpdateVersion {
-            e_tag: head.e_tag,
-            version: head.version,
-        };
+        let seen = UpdateVersion { e_tag: head.e_tag, version: head.version };
         let race = (0..8).map(|i| {
             let (objects, key, seen) = (objects.clone(), key.clone(), seen.clone());
             tokio::spawn(async move {
@@ -139,16 +95,8 @@ async fn one_winner(context: &Context<'_>) -> Result<(), Failure> {
                 put.await.map(|_| i)
             })
         });
-        let winners: Vec<i32> = join_all(race)
-            .await
-            .into_iter()
-            .flatten()
-            .flatten()
-            .collect();
-        ensure!(
-            winners.len() == 1,
-            "in round {round}, {winners:?} of 8 writers succeeded"
-        );
+        let winners: Vec<i32> = join_all(race).await.into_iter().flatten().flatten().collect();
+        ensure!(winners.len() == 1, "in round {round}, {winners:?} of 8 writers succeeded");
         let now = read(&*objects, &key).await?;
         ensure!(
             now == format!("{round}/{}", winners[0]),
@@ -163,20 +111,14 @@ async fn copy_if_absent(context: &Context<'_>) -> Result<(), Failure> {
     let (from, to) = (Path::from("from"), Path::from("to"));
     objects.put(&from, "new".into()).await?;
     objects.copy_if_not_exists(&from, &to).await?;
-    ensure!(
-        read(&*objects, &to).await? == "new",
-        "the copy reads otherwise"
-    );
+    ensure!(read(&*objects, &to).await? == "new", "the copy reads otherwise");
     objects.put(&to, "kept".into()).await?;
     let kind = kind_of(objects.copy_if_not_exists(&from, &to).await);
     ensure!(
         kind == Some(ErrorKind::AlreadyExists),
         "a second copy answers {kind:?}, not AlreadyExists"
     );
-    ensure!(
-        read(&*objects, &to).await? == "kept",
-        "the refused copy had an effect"
-    );
+    ensure!(read(&*objects, &to).await? == "kept", "the refused copy had an effect");
     Ok(())
 }
 
@@ -187,9 +129,7 @@ async fn concurrent(context: &Context<'_>) -> Result<(), Failure> {
     let writers = (0..16u8).map(|i| {
         let (objects, key) = (objects.clone(), key.clone());
         tokio::spawn(async move {
-            objects
-                .put(&key, vec![b'a' + i; 40_000 + usize::from(i)].into())
-                .await
+            objects.put(&key, vec![b'a' + i; 40_000 + usize::from(i)].into()).await
         })
     });
     for written in join_all(writers).await {
@@ -199,11 +139,7 @@ async fn concurrent(context: &Context<'_>) -> Result<(), Failure> {
     let letter = got.first().copied().unwrap_or(0);
     let whole = got.iter().all(|byte| *byte == letter)
         && got.len() == 40_000 + usize::from(letter.wrapping_sub(b'a'));
-    ensure!(
-        whole,
-        "{} bytes are there, and not those of one writer",
-        got.len()
-    );
+    ensure!(whole, "{} bytes are there, and not those of one writer", got.len());
     let listed: Vec<_> = objects.list(None).try_collect().await?;
     ensure!(listed.len() == 1, "the writers left {listed:?}");
     Ok(())
@@ -216,9 +152,7 @@ async fn multipart(context: &Context<'_>) -> Result<(), Failure> {
     let (_, objects) = bucket(context, "a", false).await?;
     let key = Path::from("large");
     let mut upload = objects.put_multipart(&key).await?;
-    let parts: Vec<_> = (0..4u8)
-        .map(|i| vec![i; if i == 3 { 1000 } else { PART }])
-        .collect();
+    let parts: Vec<_> = (0..4u8).map(|i| vec![i; if i == 3 { 1000 } else { PART }]).collect();
     let sent = parts
         .iter()
         .map(|part| upload.put_part(PutPayload::from(part.clone())))
@@ -228,17 +162,10 @@ async fn multipart(context: &Context<'_>) -> Result<(), Failure> {
         part.await?;
     }
     let kind = kind_of(objects.head(&key).await);
-    ensure!(
-        kind == Some(ErrorKind::NotFound),
-        "an upload that is not completed answers {kind:?}"
-    );
+    ensure!(kind == Some(ErrorKind::NotFound), "an upload that is not completed answers {kind:?}");
     upload.complete().await?;
     let got = read(&*objects, &key).await?;
-    ensure!(
-        got == parts.concat(),
-        "{} bytes come back, and not the parts in order",
-        got.len()
-    );
+    ensure!(got == parts.concat(), "{} bytes come back, and not the parts in order", got.len());
     Ok(())
 }
 
@@ -257,9 +184,6 @@ async fn multipart_abort(context: &Context<'_>) -> Result<(), Failure> {
     let mut upload = objects.put_multipart(&key).await?;
     upload.put_part(vec![1; PART].into()).await?;
     upload.abort().await?;
-    ensure!(
-        read(&*objects, &key).await? == "before",
-        "an aborted upload changed what was there"
-    );
+    ensure!(read(&*objects, &key).await? == "before", "an aborted upload changed what was there");
     Ok(())
 }

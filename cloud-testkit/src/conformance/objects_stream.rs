@@ -46,11 +46,7 @@ async fn streamed(context: &Context<'_>) -> Result<(), Failure> {
     };
     let (_, objects) = bucket(context, "a", false).await?;
     let key = Path::from("huge");
-    let mut meter = Meter {
-        harness: context.harness,
-        first,
-        peak: 0,
-    };
+    let mut meter = Meter { harness: context.harness, first, peak: 0 };
     let pieces = large.size.div_ceil(PART as u64);
 
     let mut upload = objects.put_multipart(&key).await?;
@@ -80,27 +76,15 @@ async fn streamed(context: &Context<'_>) -> Result<(), Failure> {
             if expected.is_empty() {
                 expected = piece(number, large.size);
                 number += 1;
-                ensure!(
-                    !expected.is_empty(),
-                    "more than {} bytes come back",
-                    large.size
-                );
+                ensure!(!expected.is_empty(), "more than {} bytes come back", large.size);
             }
             let both = chunk.len().min(expected.len());
             let same = chunk.split_to(both) == expected.split_to(both);
-            ensure!(
-                same,
-                "between byte {read} and {} other bytes come back",
-                read + both as u64
-            );
+            ensure!(same, "between byte {read} and {} other bytes come back", read + both as u64);
             read += both as u64;
         }
     }
-    ensure!(
-        read == large.size,
-        "of {} bytes {read} come back",
-        large.size
-    );
+    ensure!(read == large.size, "of {} bytes {read} come back", large.size);
     ensure!(
         meter.peak <= large.memory_limit,
         "streaming {} bytes took {} bytes of memory, {} are allowed",

@@ -53,18 +53,11 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new(cloud: &str) -> Self {
-        Self {
-            cloud: cloud.to_owned(),
-            trials: Vec::new(),
-        }
+        Self { cloud: cloud.to_owned(), trials: Vec::new() }
     }
 
     pub(super) fn push(&mut self, trial: &Trial, outcome: Outcome) {
-        self.trials.push(TrialReport {
-            name: trial.name.clone(),
-            about: trial.about,
-            outcome,
-        });
+        self.trials.push(TrialReport { name: trial.name.clone(), about: trial.about, outcome });
     }
 
     /// Every trial, in the order in which they ran.
@@ -74,25 +67,17 @@ impl Report {
 
     /// How one trial ended; `None` if there is none of this name.
     pub fn outcome(&self, name: &str) -> Option<&Outcome> {
-        self.trials
-            .iter()
-            .find(|trial| trial.name == name)
-            .map(|trial| &trial.outcome)
+        self.trials.iter().find(|trial| trial.name == name).map(|trial| &trial.outcome)
     }
 
     /// The trials that failed.
     pub fn failed(&self) -> impl Iterator<Item = &TrialReport> {
-        self.trials
-            .iter()
-            .filter(|trial| matches!(trial.outcome, Outcome::Failed(_)))
+        self.trials.iter().filter(|trial| matches!(trial.outcome, Outcome::Failed(_)))
     }
 
     /// How many passed.
     pub fn passed(&self) -> usize {
-        self.trials
-            .iter()
-            .filter(|trial| trial.outcome == Outcome::Passed)
-            .count()
+        self.trials.iter().filter(|trial| trial.outcome == Outcome::Passed).count()
     }
 
     /// How many were skipped.

@@ -35,10 +35,9 @@ pub(super) fn offered(can: &Capabilities, kind: ResourceKind) -> bool {
         ResourceKind::Instance => can.compute.is_some(),
         ResourceKind::Bucket => can.storage.is_some(),
         ResourceKind::Database => can.database.as_ref().is_some_and(|c| !c.engines.is_empty()),
-        ResourceKind::Snapshot => can
-            .database
-            .as_ref()
-            .is_some_and(|c| c.engines.iter().any(|e| e.snapshots)),
+        ResourceKind::Snapshot => {
+            can.database.as_ref().is_some_and(|c| c.engines.iter().any(|e| e.snapshots))
+        }
         ResourceKind::Network => can.network.is_some(),
         ResourceKind::Firewall => can.network.as_ref().is_some_and(|c| c.firewalls),
         ResourceKind::Peering => can.network.as_ref().is_some_and(|c| c.peering),
@@ -86,10 +85,7 @@ impl Blocks {
             tags: tags.clone(),
             ..context.harness.network_spec("any", next_number())
         };
-        Ok(Self(Mutex::new((
-            (0..Self::MOST).map(spec).collect(),
-            HashMap::new(),
-        ))))
+        Ok(Self(Mutex::new(((0..Self::MOST).map(spec).collect(), HashMap::new()))))
     }
 
     fn spec(&self, name: &str) -> Result<NetworkSpec> {
@@ -113,15 +109,9 @@ pub(super) fn next_number() -> u32 {
 
 /// A network of the trial, in service.
 pub(super) async fn network(context: &Context<'_>, suffix: &str) -> Result<ResourceId, Failure> {
-    let mut spec = context
-        .harness
-        .network_spec(&context.name(suffix), next_number());
+    let mut spec = context.harness.network_spec(&context.name(suffix), next_number());
     spec.tags = context.tags(&[])?;
-    let made = context
-        .cloud
-        .network()?
-        .create_network(&spec, &ClientToken::random())
-        .await?;
+    let made = context.cloud.network()?.create_network(&spec, &ClientToken::random()).await?;
     Ok(context.ready(&made.id).await?.id)
 }
 
@@ -139,11 +129,8 @@ impl Peers {
     async fn spec(&self, name: &str) -> Result<PeeringSpec> {
         // A name that is refused everywhere is the peering's to refuse, not its network's.
         let mut network = self.blocks.spec(name)?;
-        network.name = format!(
-            "{}-{}",
-            self.prefix,
-            network.cidr.addr().to_string().replace('.', "-")
-        );
+        network.name =
+            format!("{}-{}", self.prefix, network.cidr.addr().to_string().replace('.', "-"));
         let token = ClientToken::derive(&self.prefix, &network.name, 1);
         let made = self.service.create_network(&network, &token).await?;
         wait_until("the peer network", &self.wait, || async {
@@ -258,10 +245,7 @@ fn engine(
     wanted: impl Fn(&EngineCapabilities) -> bool,
 ) -> Result<Engine, Failure> {
     let engines = can.database.iter().flat_map(|can| &can.engines);
-    let found = engines
-        .filter(|engine| wanted(engine))
-        .map(|engine| engine.engine)
-        .next();
+    let found = engines.filter(|engine| wanted(engine)).map(|engine| engine.engine).next();
     found.ok_or_else(|| Failure::new("no engine can do this"))
 }
 
@@ -282,35 +266,20 @@ pub(super) async fn of_kind(
         ),
         ResourceKind::Database => {
             let engine = engine(context.capabilities(), |_| true)?;
-            Databases::of(
-                cloud,
-                cloud.database()?,
-                Same(harness.database_spec("any", engine)),
-            )
+            Databases::of(cloud, cloud.database()?, Same(harness.database_spec("any", engine)))
         }
         ResourceKind::Snapshot => {
             let engine = engine(context.capabilities(), |engine| engine.snapshots)?;
             let mut spec = harness.database_spec(&context.name("source"), engine);
             spec.tags = context.tags(&[])?;
-            let source = cloud
-                .database()?
-                .create_database(&spec, &ClientToken::random())
-                .await?;
+            let source = cloud.database()?.create_database(&spec, &ClientToken::random()).await?;
             context.ready(&source.id).await?;
-            Snapshots::of(
-                cloud,
-                cloud.database()?,
-                Same(SnapshotSpec::new("any", source.id)),
-            )
+            Snapshots::of(cloud, cloud.database()?, Same(SnapshotSpec::new("any", source.id)))
         }
         ResourceKind::Network => Networks::of(cloud, cloud.network()?, Blocks::new(context)?),
         ResourceKind::Firewall => {
             let network = network(context, "walled").await?;
-            Firewalls::of(
-                cloud,
-                cloud.network()?,
-                Same(FirewallSpec::new("any", network)),
-            )
+            Firewalls::of(cloud, cloud.network()?, Same(FirewallSpec::new("any", network)))
         }
         ResourceKind::Peering => {
             let peers = Peers {
@@ -322,21 +291,15 @@ pub(super) async fn of_kind(
             };
             Peerings::of(cloud, cloud.network()?, peers)
         }
-        ResourceKind::Cluster => Clusters::of(
-            cloud,
-            cloud.kubernetes()?,
-            Same(harness.cluster_spec("any")),
-        ),
-        ResourceKind::Function => FunctionsOf::of(
-            cloud,
-            cloud.functions()?,
-            Same(harness.function_spec("any")),
-        ),
-        ResourceKind::DnsZone => Zones::of(
-            cloud,
-            cloud.dns()?,
-            Same(harness.zone_spec("any.example.com")),
-        ),
+        ResourceKind::Cluster => {
+            Clusters::of(cloud, cloud.kubernetes()?, Same(harness.cluster_spec("any")))
+        }
+        ResourceKind::Function => {
+            FunctionsOf::of(cloud, cloud.functions()?, Same(harness.function_spec("any")))
+        }
+        ResourceKind::DnsZone => {
+            Zones::of(cloud, cloud.dns()?, Same(harness.zone_spec("any.example.com")))
+        }
         other => return Err(Failure::new(format!("no trial knows the kind {other}"))),
     })
 }

@@ -126,13 +126,8 @@ impl Billing for SimCloud {
             return Err(Error::unsupported("list prices"));
         }
         self.call("billing.list_prices", query.region.as_ref(), |state, _| {
-            let matching = state
-                .prices
-                .0
-                .iter()
-                .filter(|price| query.matches(price))
-                .cloned()
-                .collect();
+            let matching =
+                state.prices.0.iter().filter(|price| query.matches(price)).cloned().collect();
             page_of(matching, page, state.page_size(page)?)
         })
         .await
@@ -144,11 +139,7 @@ impl Billing for SimCloud {
             return Err(Error::unsupported("costs"));
         }
         if query.from >= query.to {
-            return Err(Error::invalid(
-                "from",
-                format_args!("is {}", query.from),
-                "before 'to'",
-            ));
+            return Err(Error::invalid("from", format_args!("is {}", query.from), "before 'to'"));
         }
         self.call("billing.query_costs", None, |state, now| {
             let until = state.timestamp(now).min(query.to);
@@ -179,10 +170,7 @@ fn group(instance: &Instance, by: &[CostGroup]) -> BTreeMap<String, String> {
     let pair = |group: &CostGroup| match group {
         CostGroup::Service => ("service".to_owned(), "compute".to_owned()),
         CostGroup::Region => ("region".to_owned(), instance.id.region.to_string()),
-        CostGroup::Tag(key) => (
-            key.clone(),
-            instance.tags.get(key).unwrap_or_default().to_owned(),
-        ),
+        CostGroup::Tag(key) => (key.clone(), instance.tags.get(key).unwrap_or_default().to_owned()),
     };
     by.iter().map(pair).collect()
 }

@@ -33,17 +33,11 @@ impl SimCloud {
         let at = Instant::now().saturating_duration_since(state.origin);
         if let Some(trace) = &mut state.trace {
             let outcome = outcome.as_ref().map(|_| ()).map_err(Error::kind);
-            trace.push(CallRecord {
-                at,
-                operation,
-                outcome,
-            });
+            trace.push(CallRecord { at, operation, outcome });
         }
         drop(state);
         outcome.map_err(|error| {
-            error
-                .with_operation(operation)
-                .with_cloud(&self.0.id, self.0.provider)
+            error.with_operation(operation).with_cloud(&self.0.id, self.0.provider)
         })
     }
 
@@ -94,10 +88,8 @@ impl SimCloud {
         S: PartialEq + Clone + Send + Sync + 'static,
         V: StoredView + Send,
     {
-        self.call(operation, Some(request.region), |state, now| {
-            state.create(now, &request, make)
-        })
-        .await
+        self.call(operation, Some(request.region), |state, now| state.create(now, &request, make))
+            .await
     }
 
     pub(super) async fn get_one<V: StoredView + Send>(
@@ -106,10 +98,7 @@ impl SimCloud {
         id: &ResourceId,
     ) -> Result<V> {
         id.expect_kind(V::KIND)?;
-        self.call(operation, Some(&id.region), |state, now| {
-            state.get(id, now)?.typed()
-        })
-        .await
+        self.call(operation, Some(&id.region), |state, now| state.get(id, now)?.typed()).await
     }
 
     pub(super) async fn list_page<V: StoredView + Send>(
@@ -123,14 +112,7 @@ impl SimCloud {
         }
         self.call(operation, query.region.as_ref(), |state, now| {
             self.all_reachable(state, query.region.as_ref())?;
-            state.list(
-                |kind| kind == V::KIND,
-                Some(V::KIND),
-                query,
-                page,
-                now,
-                AnyView::typed,
-            )
+            state.list(|kind| kind == V::KIND, Some(V::KIND), query, page, now, AnyView::typed)
         })
         .await
     }
@@ -142,10 +124,7 @@ impl SimCloud {
         id: &ResourceId,
     ) -> Result<bool> {
         id.expect_kind(kind)?;
-        self.call(operation, Some(&id.region), |state, now| {
-            state.delete(id, now)
-        })
-        .await
+        self.call(operation, Some(&id.region), |state, now| state.delete(id, now)).await
     }
 
     /// A listing of all regions fails while one of them is down: it would not be complete.
@@ -188,11 +167,7 @@ impl State {
             self.apply(change, now);
         }
         let mut after = self.draw(latency);
-        let before = if after.is_zero() {
-            after
-        } else {
-            self.draw(&(Duration::ZERO..=after))
-        };
+        let before = if after.is_zero() { after } else { self.draw(&(Duration::ZERO..=after)) };
         after -= before;
         let random = self.faults.random(operation, &mut self.rng);
         let mut fault = None;
@@ -203,11 +178,7 @@ impl State {
                 _ => {}
             }
         }
-        Fate {
-            before,
-            after,
-            fault,
-        }
+        Fate { before, after, fault }
     }
 
     /// Changes the world.
@@ -234,22 +205,14 @@ impl State {
             Change::Restock(stock) => {
                 self.faults.stock_outs.remove(&stock);
             }
-            Change::Quota {
-                name,
-                region,
-                limit,
-            } => {
+            Change::Quota { name, region, limit } => {
                 self.limits.retain(|(n, r, _)| (n, r) != (&name, &region));
                 self.limits.push((name, region, limit));
             }
             Change::Throttle(throttle) => self.faults.throttle = throttle,
             Change::Kill(id) => self.kill(now, "died", |i| i.id == id),
             Change::KillNamed(name) => self.kill(now, "died", |i| i.name == name),
-            Change::Price {
-                instance_type,
-                region,
-                hourly,
-            } => {
+            Change::Price { instance_type, region, hourly } => {
                 let at = self.timestamp(now);
                 self.prices.set(&instance_type, region.as_ref(), hourly, at);
             }

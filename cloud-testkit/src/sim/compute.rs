@@ -56,11 +56,7 @@ impl SimCloud {
         if let Some(zone) = &spec.zone {
             if !zones.contains(zone) {
                 let names: Vec<_> = zones.iter().map(Zone::as_str).collect();
-                return Err(Error::invalid(
-                    "zone",
-                    format_args!("is '{zone}'"),
-                    names.join(", "),
-                ));
+                return Err(Error::invalid("zone", format_args!("is '{zone}'"), names.join(", ")));
             }
             if state.faults.zone_down(&spec.region, zone) {
                 let message = format!("the zone {zone} of {} is down", spec.region);
@@ -97,12 +93,7 @@ impl Compute for SimCloud {
             spec,
             token,
             unique: self.0.unique_names,
-            needs: spec
-                .network
-                .iter()
-                .chain(&spec.firewalls)
-                .cloned()
-                .collect(),
+            needs: spec.network.iter().chain(&spec.firewalls).cloned().collect(),
             vcpu: u64::from(kind.vcpu),
         };
         self.create_one("compute.create_instance", request, |state, common| {
@@ -145,8 +136,7 @@ impl Compute for SimCloud {
     }
 
     async fn delete_instance(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("compute.delete_instance", ResourceKind::Instance, id)
-            .await
+        self.delete_one("compute.delete_instance", ResourceKind::Instance, id).await
     }
 
     async fn start_instance(&self, id: &ResourceId) -> Result<()> {
@@ -157,11 +147,7 @@ impl Compute for SimCloud {
                     Error::new(ErrorKind::Unavailable, "its zone is down").with_scope(Scope::Zone)
                 );
             }
-            let takes = state
-                .provisioning
-                .get(&ResourceKind::Instance)
-                .cloned()
-                .unwrap_or(NO_TIME);
+            let takes = state.provisioning.get(&ResourceKind::Instance).cloned().unwrap_or(NO_TIME);
             let ready_at = now + state.draw(&takes);
             let entry = state.find_mut(id, now)?;
             if entry.stopped || entry.status(now) == ResourceStatus::Failed {
@@ -177,10 +163,7 @@ impl Compute for SimCloud {
         self.stop_start(id, "compute.stop_instance", |state, now| {
             let entry = state.find_mut(id, now)?;
             if entry.status(now).is_gone() {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("{id} is being deleted"),
-                ));
+                return Err(Error::new(ErrorKind::Conflict, format!("{id} is being deleted")));
             }
             entry.restart(now);
             entry.stopped = true;
@@ -241,11 +224,9 @@ impl Compute for SimCloud {
                 && query.name.as_ref().is_none_or(|n| *n == t.name)
         };
         let all: Vec<_> = all.filter(matches).collect();
-        self.call(
-            "compute.list_instance_types",
-            query.region.as_ref(),
-            |state, _| page_of(all, page, state.page_size(page)?),
-        )
+        self.call("compute.list_instance_types", query.region.as_ref(), |state, _| {
+            page_of(all, page, state.page_size(page)?)
+        })
         .await
     }
 }
@@ -295,19 +276,13 @@ pub(super) fn page_of<T>(all: Vec<T>, page: &PageRequest, size: usize) -> Result
     let start = match &page.after {
         None => 0,
         Some(token) => token.as_str().parse::<usize>().map_err(|_| {
-            Error::invalid(
-                "page token",
-                format_args!("is '{token}'"),
-                "what the page before said",
-            )
+            Error::invalid("page token", format_args!("is '{token}'"), "what the page before said")
         })?,
     };
     let total = all.len();
     let end = start.saturating_add(size);
     let items = all.into_iter().skip(start).take(size).collect();
-    let next = (end < total)
-        .then(|| PageToken::new(end.to_string()))
-        .transpose()?;
+    let next = (end < total).then(|| PageToken::new(end.to_string())).transpose()?;
     Ok(Page { items, next })
 }
 
@@ -322,10 +297,7 @@ mod tests {
             after: after.map(|t| PageToken::new(t).unwrap()),
         };
         let first = page_of(vec![1, 2, 3, 4], &page(None), 2).unwrap();
-        assert_eq!(
-            (first.items, first.next.clone().unwrap().as_str()),
-            (vec![1, 2], "2")
-        );
+        assert_eq!((first.items, first.next.clone().unwrap().as_str()), (vec![1, 2], "2"));
         let second = page_of(vec![1, 2, 3, 4], &page(Some("2")), 2).unwrap();
         assert_eq!((second.items, second.next), (vec![3, 4], None));
         assert!(page_of(vec![1], &page(Some("x")), 2).is_err());

@@ -32,18 +32,12 @@ pub struct FunctionReply {
 impl FunctionReply {
     /// An output at once.
     pub fn ok(output: Value) -> Self {
-        Self {
-            result: Ok(output),
-            takes: Duration::ZERO,
-        }
+        Self { result: Ok(output), takes: Duration::ZERO }
     }
 
     /// A failure at once.
     pub fn fail(message: impl Into<String>) -> Self {
-        Self {
-            result: Err(message.into()),
-            takes: Duration::ZERO,
-        }
+        Self { result: Err(message.into()), takes: Duration::ZERO }
     }
 
     /// The same, but running so long.
@@ -200,13 +194,7 @@ impl SimBuilder {
         hourly: Decimal,
     ) -> Self {
         let name = name.to_owned();
-        self.types.push(SimType {
-            name,
-            vcpu,
-            memory,
-            gpu,
-            hourly,
-        });
+        self.types.push(SimType { name, vcpu, memory, gpu, hourly });
         self
     }
 
@@ -335,58 +323,31 @@ impl SimBuilder {
     /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput) for an id, region, zone or rate that is none, and for regions that come twice.
     pub fn build(mut self) -> Result<SimCloud> {
         if self.regions.is_empty() {
-            self = self
-                .region("sim-1", &["a", "b"])
-                .region("sim-2", &["a", "b"]);
+            self = self.region("sim-1", &["a", "b"]).region("sim-2", &["a", "b"]);
         }
         if let Some(problem) = self.problem {
             return Err(problem);
         }
         let id = CloudId::new(&self.id)?;
         for (i, info) in self.regions.iter().enumerate() {
-            if self.regions[..i]
-                .iter()
-                .any(|other| other.region == info.region)
-            {
+            if self.regions[..i].iter().any(|other| other.region == info.region) {
                 let problem = format!("'{}' comes twice", info.region);
-                return Err(cloud_core::Error::invalid(
-                    "region",
-                    problem,
-                    "each region once",
-                ));
+                return Err(cloud_core::Error::invalid("region", problem, "each region once"));
             }
         }
         if self.capabilities.max_page_size == 0 {
-            return Err(cloud_core::Error::invalid(
-                "max_page_size",
-                "is 0",
-                "1 or more",
-            ));
+            return Err(cloud_core::Error::invalid("max_page_size", "is 0", "1 or more"));
         }
-        let spans = self
-            .provisioning
-            .values()
-            .chain(self.deletion.values())
-            .chain([&self.latency]);
+        let spans = self.provisioning.values().chain(self.deletion.values()).chain([&self.latency]);
         for span in spans {
             if span.start() > span.end() {
                 let problem = format!("{span:?} ends before it begins");
-                return Err(cloud_core::Error::invalid(
-                    "time range",
-                    problem,
-                    "the lesser first",
-                ));
+                return Err(cloud_core::Error::invalid("time range", problem, "the lesser first"));
             }
         }
         if let Some(r) = &self.rates {
-            let all = [
-                r.refused,
-                r.timeout_before,
-                r.timeout_after,
-                r.rate_limited,
-                r.stock_out,
-                r.slow,
-            ];
+            let all =
+                [r.refused, r.timeout_before, r.timeout_after, r.rate_limited, r.stock_out, r.slow];
             let good = |rate: f64| (0.0..=1.0).contains(&rate);
             if !all.into_iter().chain([r.instance_death]).all(good) || !good(all.iter().sum()) {
                 return Err(cloud_core::Error::invalid(
@@ -407,12 +368,7 @@ impl SimBuilder {
 
 /// What a simulated cloud can do unless it is told otherwise: nearly all that there is.
 fn everything() -> Capabilities {
-    let word = NameRule {
-        min: 1,
-        max: 63,
-        alphabet: Alphabet::AsciiWord,
-        alphanumeric_ends: true,
-    };
+    let word = NameRule { min: 1, max: 63, alphabet: Alphabet::AsciiWord, alphanumeric_ends: true };
     let engine = |engine| EngineCapabilities {
         engine,
         sql: true,
@@ -451,9 +407,7 @@ fn everything() -> Capabilities {
         }),
         database: Some(DatabaseCapabilities {
             names: word,
-            engines: [Engine::Postgres, Engine::Sqlite, Engine::Mysql]
-                .map(engine)
-                .into(),
+            engines: [Engine::Postgres, Engine::Sqlite, Engine::Mysql].map(engine).into(),
         }),
         network: Some(NetworkCapabilities {
             names: word,
@@ -488,15 +442,8 @@ fn everything() -> Capabilities {
             ],
             retention: Duration::from_secs(15 * 24 * 3600),
         }),
-        dns: Some(DnsCapabilities {
-            weighted: true,
-            failover: true,
-            latency: true,
-        }),
-        billing: Some(BillingCapabilities {
-            prices: true,
-            costs: true,
-        }),
+        dns: Some(DnsCapabilities { weighted: true, failover: true, latency: true }),
+        billing: Some(BillingCapabilities { prices: true, costs: true }),
     }
 }
 

@@ -22,11 +22,7 @@ use super::{
 
 fn server(common: Common, engine: Engine, version: Option<String>) -> DatabaseServer {
     DatabaseServer {
-        host: Some(format!(
-            "{}.{}.sim.invalid",
-            common.id.native(),
-            common.id.region
-        )),
+        host: Some(format!("{}.{}.sim.invalid", common.id.native(), common.id.region)),
         port: port(engine),
         id: common.id,
         name: common.name,
@@ -71,11 +67,7 @@ impl Database for SimCloud {
     ) -> Result<DatabaseServer> {
         spec.check(offered!(self, database, "databases")?)?;
         self.region(&spec.region)?;
-        let password = spec
-            .password
-            .as_ref()
-            .map(|secret| secret.resolve())
-            .transpose()?;
+        let password = spec.password.as_ref().map(|secret| secret.resolve()).transpose()?;
         self.create_one(
             "database.create_database",
             self.request(spec, spec, token),
@@ -112,21 +104,17 @@ impl Database for SimCloud {
 
     async fn delete_database(&self, id: &ResourceId) -> Result<bool> {
         id.expect_kind(ResourceKind::Database)?;
-        self.call(
-            "database.delete_database",
-            Some(&id.region),
-            |state, now| {
-                if let Ok((_, entry)) = state.find(id, now)
-                    && matches!(&entry.extra, Extra::Database(data) if data.protected)
-                {
-                    return Err(Error::new(
-                        ErrorKind::Conflict,
-                        format!("{id} is protected against deletion"),
-                    ));
-                }
-                state.delete(id, now)
-            },
-        )
+        self.call("database.delete_database", Some(&id.region), |state, now| {
+            if let Ok((_, entry)) = state.find(id, now)
+                && matches!(&entry.extra, Extra::Database(data) if data.protected)
+            {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("{id} is protected against deletion"),
+                ));
+            }
+            state.delete(id, now)
+        })
         .await
     }
 
@@ -162,17 +150,12 @@ impl Database for SimCloud {
         id.expect_kind(ResourceKind::Database)?;
         let can = offered!(self, database, "databases")?;
         let engine = self
-            .call("database.sql", Some(&id.region), |state, now| {
-                Ok(data(state, id, now)?.0.engine)
-            })
+            .call("database.sql", Some(&id.region), |state, now| Ok(data(state, id, now)?.0.engine))
             .await?;
         if !can.engine(engine)?.sql {
             return Err(Error::unsupported(format_args!("SQL on {engine}")));
         }
-        Ok(Arc::new(SimSql {
-            cloud: self.clone(),
-            server: id.clone(),
-        }))
+        Ok(Arc::new(SimSql { cloud: self.clone(), server: id.clone() }))
     }
 
     async fn create_snapshot(&self, spec: &SnapshotSpec, token: &ClientToken) -> Result<Snapshot> {
@@ -192,10 +175,7 @@ impl Database for SimCloud {
         self.create_one("database.create_snapshot", request, |state, common| {
             let (source, data) = data(state, &spec.source, Instant::now())?;
             if !can.engine(source.engine)?.snapshots {
-                return Err(Error::unsupported(format_args!(
-                    "snapshots of {}",
-                    source.engine
-                )));
+                return Err(Error::unsupported(format_args!("snapshots of {}", source.engine)));
             }
             let mut data = data.clone();
             data.tables = Arc::new(data.tables.copy());
@@ -227,8 +207,7 @@ impl Database for SimCloud {
     }
 
     async fn delete_snapshot(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("database.delete_snapshot", ResourceKind::Snapshot, id)
-            .await
+        self.delete_one("database.delete_snapshot", ResourceKind::Snapshot, id).await
     }
 
     async fn restore_snapshot(
@@ -293,10 +272,7 @@ impl Database for SimCloud {
         self.create_one("database.create_replica", request, |state, common| {
             let (source, data) = data(state, &spec.source, Instant::now())?;
             if !can.engine(source.engine)?.replicas {
-                return Err(Error::unsupported(format_args!(
-                    "replicas of {}",
-                    source.engine
-                )));
+                return Err(Error::unsupported(format_args!("replicas of {}", source.engine)));
             }
             let mut data = data.clone();
             data.protected = false;
@@ -310,22 +286,18 @@ impl Database for SimCloud {
     async fn promote_replica(&self, id: &ResourceId) -> Result<DatabaseServer> {
         id.expect_kind(ResourceKind::Database)?;
         offered!(self, database, "databases")?;
-        self.call(
-            "database.promote_replica",
-            Some(&id.region),
-            |state, now| {
-                let (view, data) = data(state, id, now)?;
-                if view.replica_of.is_none() {
-                    return Ok(view);
-                }
-                data.tables = Arc::new(data.tables.copy());
-                if let AnyView::Database(view) = &mut state.find_mut(id, now)?.view {
-                    view.replica_of = None;
-                }
-                state.independent(id, now)?;
-                state.get(id, now)?.typed()
-            },
-        )
+        self.call("database.promote_replica", Some(&id.region), |state, now| {
+            let (view, data) = data(state, id, now)?;
+            if view.replica_of.is_none() {
+                return Ok(view);
+            }
+            data.tables = Arc::new(data.tables.copy());
+            if let AnyView::Database(view) = &mut state.find_mut(id, now)?.view {
+                view.replica_of = None;
+            }
+            state.independent(id, now)?;
+            state.get(id, now)?.typed()
+        })
         .await
     }
 }

@@ -68,8 +68,7 @@ impl Dns for SimCloud {
     }
 
     async fn delete_zone(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("dns.delete_zone", ResourceKind::DnsZone, id)
-            .await
+        self.delete_one("dns.delete_zone", ResourceKind::DnsZone, id).await
     }
 
     async fn set_record(&self, zone: &ResourceId, record: &RecordSet) -> Result<()> {
@@ -116,11 +115,7 @@ impl Dns for SimCloud {
         zone.expect_kind(ResourceKind::DnsZone)?;
         self.call("dns.list_records", Some(&zone.region), |state, now| {
             let size = state.page_size(page)?;
-            page_of(
-                records(state.find_mut(zone, now)?, zone)?.clone(),
-                page,
-                size,
-            )
+            page_of(records(state.find_mut(zone, now)?, zone)?.clone(), page, size)
         })
         .await
     }
@@ -130,10 +125,7 @@ impl Dns for SimCloud {
         self.call("dns.delete_record", Some(&zone.region), |state, now| {
             let entry = state.find_mut(zone, now)?;
             if entry.status(now).is_gone() {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("{zone} is being deleted"),
-                ));
+                return Err(Error::new(ErrorKind::Conflict, format!("{zone} is being deleted")));
             }
             let records = records(entry, zone)?;
             let before = records.len();

@@ -83,11 +83,7 @@ pub(super) struct Draft<V> {
 
 impl<V> Draft<V> {
     pub(super) fn new(view: V, extra: Extra) -> Self {
-        Self {
-            view,
-            extra,
-            mortal: false,
-        }
+        Self { view, extra, mortal: false }
     }
 }
 

@@ -147,10 +147,7 @@ pub enum When {
 impl When {
     /// The nth call (from 1) of an operation; `*` in it stands for any text.
     pub fn call(operation: impl Into<String>, nth: u64) -> Self {
-        Self::Call {
-            operation: operation.into(),
-            nth,
-        }
+        Self::Call { operation: operation.into(), nth }
     }
 }
 
@@ -292,10 +289,7 @@ impl Faults {
         self.steps.retain_mut(|step| {
             let due = match &step.when {
                 When::At(at) => matches!(step.act, Act::Fault(_)) && *at <= elapsed,
-                When::Call {
-                    operation: pattern,
-                    nth,
-                } => {
+                When::Call { operation: pattern, nth } => {
                     step.seen += u64::from(matches(pattern, operation));
                     step.seen >= *nth && matches(pattern, operation)
                 }
@@ -313,10 +307,7 @@ impl Faults {
 
     /// A random fault for this call.
     pub(super) fn random(&self, operation: &str, rng: &mut StdRng) -> Option<Fault> {
-        let rates = self
-            .rates
-            .as_ref()
-            .filter(|r| matches(&r.operations, operation))?;
+        let rates = self.rates.as_ref().filter(|r| matches(&r.operations, operation))?;
         let passing = Error::new(ErrorKind::Unavailable, "a passing server fault")
             .with_scope(Scope::Resource);
         let limited = Error::new(ErrorKind::RateLimited, "too many calls")
@@ -364,11 +355,8 @@ impl Faults {
             return Ok(());
         }
         let wait = (since + per).saturating_duration_since(now);
-        Err(Error::new(
-            ErrorKind::RateLimited,
-            format!("more than {calls} calls in {per:?}"),
-        )
-        .with_retry(Retry::After(wait)))
+        Err(Error::new(ErrorKind::RateLimited, format!("more than {calls} calls in {per:?}"))
+            .with_retry(Retry::After(wait)))
     }
 
     /// Fails if the cloud, or this region of it, is down.
@@ -395,8 +383,7 @@ impl Faults {
     }
 
     pub(super) fn zone_down(&self, region: &Region, zone: &Zone) -> bool {
-        self.down
-            .contains(&Reach::Zone(region.clone(), zone.clone()))
+        self.down.contains(&Reach::Zone(region.clone(), zone.clone()))
     }
 
     pub(super) fn in_stock(
@@ -408,28 +395,19 @@ impl Faults {
         !self.stock_outs.iter().any(|out| {
             out.region.as_ref().is_none_or(|r| r == region)
                 && out.zone.as_ref().is_none_or(|z| Some(z) == zone)
-                && out
-                    .instance_type
-                    .as_deref()
-                    .is_none_or(|t| t == instance_type)
+                && out.instance_type.as_deref().is_none_or(|t| t == instance_type)
         })
     }
 }
 
 pub(super) fn stock_out(what: &str, scope: Scope) -> Error {
-    Error::new(
-        ErrorKind::CapacityUnavailable,
-        format!("no capacity for {what} just now"),
-    )
-    .with_scope(scope)
+    Error::new(ErrorKind::CapacityUnavailable, format!("no capacity for {what} just now"))
+        .with_scope(scope)
 }
 
 pub(super) fn ambiguous() -> Error {
-    Error::new(
-        ErrorKind::Timeout,
-        "no answer; the request may have taken effect",
-    )
-    .with_effect(Effect::Unknown)
+    Error::new(ErrorKind::Timeout, "no answer; the request may have taken effect")
+        .with_effect(Effect::Unknown)
 }
 
 #[cfg(test)]

@@ -23,10 +23,9 @@ impl SimCloud {
     /// The handler that the code names, one of those that are always there, or an echo.
     fn handler(&self, code: &FunctionCode) -> Handler {
         let (name, arguments) = match code {
-            FunctionCode::Executable(command) => (
-                command.first().cloned().unwrap_or_default(),
-                command.get(1..).unwrap_or_default(),
-            ),
+            FunctionCode::Executable(command) => {
+                (command.first().cloned().unwrap_or_default(), command.get(1..).unwrap_or_default())
+            }
             FunctionCode::Archive(path) => (path.display().to_string(), &[][..]),
             FunctionCode::Image(image) => (image.clone(), &[][..]),
             _ => (String::new(), &[][..]),
@@ -37,10 +36,7 @@ impl SimCloud {
         match name.as_str() {
             "sim-fail" => Arc::new(|_| FunctionReply::fail("it fails by design")),
             "sim-sleep" => {
-                let seconds = arguments
-                    .first()
-                    .and_then(|text| text.parse().ok())
-                    .unwrap_or(1);
+                let seconds = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(1);
                 Arc::new(move |input| {
                     FunctionReply::ok(input.clone()).after(Duration::from_secs(seconds))
                 })
@@ -114,13 +110,11 @@ impl Functions for SimCloud {
         query: &ListQuery,
         page: &PageRequest,
     ) -> Result<Page<Function>> {
-        self.list_page("functions.list_functions", query, page)
-            .await
+        self.list_page("functions.list_functions", query, page).await
     }
 
     async fn delete_function(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("functions.delete_function", ResourceKind::Function, id)
-            .await
+        self.delete_one("functions.delete_function", ResourceKind::Function, id).await
     }
 
     async fn invoke(&self, id: &ResourceId, input: &Value, mode: InvokeMode) -> Result<Invocation> {
@@ -132,11 +126,7 @@ impl Functions for SimCloud {
         let size = input.to_string().len();
         if size > can.max_payload_bytes {
             let accepted = format!("at most {} bytes", can.max_payload_bytes);
-            return Err(Error::invalid(
-                "input",
-                format_args!("has {size} bytes"),
-                accepted,
-            ));
+            return Err(Error::invalid("input", format_args!("has {size} bytes"), accepted));
         }
         let begin = |state: &mut super::state::State, now| {
             let request_id = format!("call-{:016x}", rand::RngExt::random::<u64>(&mut state.rng));
@@ -145,9 +135,7 @@ impl Functions for SimCloud {
                 return Err(Error::not_found(id));
             };
             if mode == InvokeMode::Wait
-                && function
-                    .concurrency
-                    .is_some_and(|most| function.running >= most)
+                && function.concurrency.is_some_and(|most| function.running >= most)
             {
                 let message = format!("{} calls of {id} run already", function.running);
                 return Err(Error::new(ErrorKind::RateLimited, message)
@@ -160,17 +148,11 @@ impl Functions for SimCloud {
             let limit = Duration::from_secs(function.timeout_seconds.into());
             Ok((request_id, function.handler.clone(), limit, running))
         };
-        let (request_id, handler, limit, running) = self
-            .call("functions.invoke", Some(&id.region), begin)
-            .await?;
+        let (request_id, handler, limit, running) =
+            self.call("functions.invoke", Some(&id.region), begin).await?;
         let reply = handler(input);
         if mode == InvokeMode::Queue {
-            return Ok(Invocation {
-                request_id,
-                output: None,
-                error: None,
-                duration: None,
-            });
+            return Ok(Invocation { request_id, output: None, error: None, duration: None });
         }
         tokio::time::sleep(reply.takes.min(limit)).await;
         drop(running);
@@ -187,11 +169,6 @@ impl Functions for SimCloud {
             Ok(output) => (Some(output), None),
             Err(error) => (None, Some(error)),
         };
-        Ok(Invocation {
-            request_id,
-            output,
-            error,
-            duration: Some(reply.takes),
-        })
+        Ok(Invocation { request_id, output, error, duration: Some(reply.takes) })
     }
 }

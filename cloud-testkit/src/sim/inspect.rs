@@ -51,10 +51,7 @@ impl SimCloud {
     /// How many resources of a kind exist and are not on their way out.
     pub fn count(&self, kind: ResourceKind) -> usize {
         let state = self.lock();
-        state
-            .living(Instant::now())
-            .filter(|entry| entry.view.id().kind == kind)
-            .count()
+        state.living(Instant::now()).filter(|entry| entry.view.id().kind == kind).count()
     }
 
     /// [`count`](Self::count) of every kind of which there are any.
@@ -69,10 +66,7 @@ impl SimCloud {
     /// The id of everything that exists and is not on its way out, in the order of creation. No fault, lag or outage hides anything.
     pub fn living(&self) -> Vec<ResourceId> {
         let state = self.lock();
-        state
-            .living(Instant::now())
-            .map(|entry| entry.view.id().clone())
-            .collect()
+        state.living(Instant::now()).map(|entry| entry.view.id().clone()).collect()
     }
 
     /// Whether it holds nothing at all.
@@ -113,12 +107,10 @@ impl SimCloud {
     /// How many bytes of object data it holds, old versions and unfinished uploads included.
     pub fn held_bytes(&self) -> u64 {
         let state = self.lock();
-        let buckets = state
-            .living(Instant::now())
-            .filter_map(|entry| match &entry.extra {
-                Extra::Bucket(objects) => Some(objects.held_bytes()),
-                _ => None,
-            });
+        let buckets = state.living(Instant::now()).filter_map(|entry| match &entry.extra {
+            Extra::Bucket(objects) => Some(objects.held_bytes()),
+            _ => None,
+        });
         buckets.sum()
     }
 

@@ -36,10 +36,7 @@ impl Kubernetes for SimCloud {
                 id: common.id,
                 name: common.name,
                 status: ResourceStatus::Creating,
-                version: spec
-                    .version
-                    .clone()
-                    .or_else(|| can.versions.first().cloned()),
+                version: spec.version.clone().or_else(|| can.versions.first().cloned()),
                 node_pools: spec.node_pools.clone(),
                 tags: common.tags,
                 created_at: common.created_at,
@@ -58,40 +55,27 @@ impl Kubernetes for SimCloud {
         query: &ListQuery,
         page: &PageRequest,
     ) -> Result<Page<Cluster>> {
-        self.list_page("kubernetes.list_clusters", query, page)
-            .await
+        self.list_page("kubernetes.list_clusters", query, page).await
     }
 
     async fn delete_cluster(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("kubernetes.delete_cluster", ResourceKind::Cluster, id)
-            .await
+        self.delete_one("kubernetes.delete_cluster", ResourceKind::Cluster, id).await
     }
 
     async fn set_node_count(&self, id: &ResourceId, pool: &str, count: u32) -> Result<()> {
         id.expect_kind(ResourceKind::Cluster)?;
         if count > 5_000 {
-            return Err(Error::invalid(
-                "count",
-                format_args!("is {count}"),
-                "0 to 5000",
-            ));
+            return Err(Error::invalid("count", format_args!("is {count}"), "0 to 5000"));
         }
-        self.call(
-            "kubernetes.set_node_count",
-            Some(&id.region),
-            |state, now| {
-                if let AnyView::Cluster(cluster) = &mut state.find_mut(id, now)?.view
-                    && let Some(found) = cluster.node_pools.iter_mut().find(|p| p.name == pool)
-                {
-                    found.count = count;
-                    return Ok(());
-                }
-                Err(Error::new(
-                    ErrorKind::NotFound,
-                    format!("{id} has no node pool '{pool}'"),
-                ))
-            },
-        )
+        self.call("kubernetes.set_node_count", Some(&id.region), |state, now| {
+            if let AnyView::Cluster(cluster) = &mut state.find_mut(id, now)?.view
+                && let Some(found) = cluster.node_pools.iter_mut().find(|p| p.name == pool)
+            {
+                found.count = count;
+                return Ok(());
+            }
+            Err(Error::new(ErrorKind::NotFound, format!("{id} has no node pool '{pool}'")))
+        })
         .await
     }
 

@@ -22,20 +22,15 @@ impl Samples {
         at: Timestamp,
         value: f64,
     ) {
-        self.0
-            .entry((resource.clone(), metric))
-            .or_default()
-            .insert(at, value);
+        self.0.entry((resource.clone(), metric)).or_default().insert(at, value);
     }
 
     fn query(&self, query: &MetricQuery) -> Vec<MetricPoint> {
         let Some(samples) = self.0.get(&(query.resource.clone(), query.metric)) else {
             return Vec::new();
         };
-        let step = SignedDuration::try_from(query.step)
-            .unwrap_or(SignedDuration::MAX)
-            .as_nanos()
-            .max(1);
+        let step =
+            SignedDuration::try_from(query.step).unwrap_or(SignedDuration::MAX).as_nanos().max(1);
         let mut steps: BTreeMap<i128, Vec<f64>> = BTreeMap::new();
         for (at, value) in samples.range(query.from..query.to) {
             let number = at.duration_since(query.from).as_nanos() / step;
@@ -44,10 +39,7 @@ impl Samples {
         let point = |(number, values): (i128, Vec<f64>)| {
             let offset = SignedDuration::from_nanos_i128(number * step);
             let at = query.from.checked_add(offset).unwrap_or(query.to);
-            MetricPoint {
-                at,
-                value: aggregate(&values, query.statistic),
-            }
+            MetricPoint { at, value: aggregate(&values, query.statistic) }
         };
         steps.into_iter().map(point).collect()
     }
@@ -67,23 +59,15 @@ fn aggregate(values: &[f64], statistic: Statistic) -> f64 {
 impl Metrics for SimCloud {
     async fn query_metrics(&self, query: &MetricQuery) -> Result<Vec<MetricPoint>> {
         query.validate()?;
-        if !offered!(self, metrics, "metrics")?
-            .metrics
-            .contains(&query.metric)
-        {
-            return Err(Error::unsupported(format_args!(
-                "the metric {}",
-                query.metric
-            )));
+        if !offered!(self, metrics, "metrics")?.metrics.contains(&query.metric) {
+            return Err(Error::unsupported(format_args!("the metric {}", query.metric)));
         }
-        self.call(
-            "metrics.query_metrics",
-            Some(&query.resource.region),
-            |state, _| match state.ever_was(&query.resource) {
+        self.call("metrics.query_metrics", Some(&query.resource.region), |state, _| {
+            match state.ever_was(&query.resource) {
                 true => Ok(state.samples.query(query)),
                 false => Err(Error::not_found(&query.resource)),
-            },
-        )
+            }
+        })
         .await
     }
 }
@@ -103,25 +87,12 @@ mod tests {
         for (second, value) in [(0, 1.0), (30, 3.0), (150, 9.0), (300, 7.0)] {
             samples.record(&id, MetricName::CpuUtilization, at(second), value);
         }
-        let mut query = MetricQuery::last(
-            id,
-            MetricName::CpuUtilization,
-            Duration::from_secs(300),
-            at(300),
-        );
+        let mut query =
+            MetricQuery::last(id, MetricName::CpuUtilization, Duration::from_secs(300), at(300));
         let points = samples.query(&query);
         assert_eq!(
             points,
-            [
-                MetricPoint {
-                    at: at(0),
-                    value: 2.0
-                },
-                MetricPoint {
-                    at: at(120),
-                    value: 9.0
-                },
-            ]
+            [MetricPoint { at: at(0), value: 2.0 }, MetricPoint { at: at(120), value: 9.0 },]
         );
         query.statistic = Statistic::Maximum;
         assert_eq!(samples.query(&query)[0].value, 3.0);

@@ -121,9 +121,7 @@ impl SimCloud {
     /// A cloud with everything at its default: all services, the regions `sim-1` and `sim-2`, no faults, no delays. An id
     /// that cannot be one becomes `sim`; [`builder`](Self::builder) reports it instead.
     pub fn new(id: &str, seed: u64) -> Self {
-        let made = Self::builder(id, seed)
-            .build()
-            .or_else(|_| Self::builder("sim", seed).build());
+        let made = Self::builder(id, seed).build().or_else(|_| Self::builder("sim", seed).build());
         match made {
             Ok(cloud) => cloud,
             Err(error) => unreachable!("the default cloud is valid: {error}"),
@@ -164,31 +162,17 @@ impl SimCloud {
 
     /// What the cloud knows of a region.
     fn region(&self, region: &Region) -> Result<&RegionInfo> {
-        self.0
-            .regions
-            .iter()
-            .find(|info| info.region == *region)
-            .ok_or_else(|| {
-                let names: Vec<_> = self
-                    .0
-                    .regions
-                    .iter()
-                    .map(|info| info.region.as_str())
-                    .collect();
-                Error::invalid("region", format_args!("is '{region}'"), names.join(", "))
-            })
+        self.0.regions.iter().find(|info| info.region == *region).ok_or_else(|| {
+            let names: Vec<_> = self.0.regions.iter().map(|info| info.region.as_str()).collect();
+            Error::invalid("region", format_args!("is '{region}'"), names.join(", "))
+        })
     }
 }
 
 /// The capabilities of a service, or the error that says that it is not offered.
 macro_rules! offered {
     ($cloud:expr, $service:ident, $what:literal) => {
-        $cloud
-            .0
-            .capabilities
-            .$service
-            .as_ref()
-            .ok_or_else(|| cloud_core::Error::unsupported($what))
+        $cloud.0.capabilities.$service.as_ref().ok_or_else(|| cloud_core::Error::unsupported($what))
     };
 }
 use offered;

@@ -24,10 +24,7 @@ impl State {
         let key = |net: &IpNet| (region.clone(), net.addr());
         let before = self.blocks.range(..=key(&block)).next_back();
         let after = self.blocks.range(key(&block)..).next();
-        let here = before
-            .into_iter()
-            .chain(after)
-            .filter(|((place, _), _)| place == region);
+        let here = before.into_iter().chain(after).filter(|((place, _), _)| place == region);
         for (_, other) in here {
             if overlaps(other, &block) {
                 let message = format!("{block} overlaps another network's {other} in {region}");
@@ -54,11 +51,8 @@ impl Network for SimCloud {
         let can = offered!(self, network, "networks")?;
         spec.check(can)?;
         let zones = &self.region(&spec.region)?.zones;
-        if let Some(zone) = spec
-            .subnets
-            .iter()
-            .filter_map(|s| s.zone.as_ref())
-            .find(|z| !zones.contains(z))
+        if let Some(zone) =
+            spec.subnets.iter().filter_map(|s| s.zone.as_ref()).find(|z| !zones.contains(z))
         {
             return Err(Error::invalid(
                 "subnet zone",
@@ -113,8 +107,7 @@ impl Network for SimCloud {
     }
 
     async fn delete_network(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("network.delete_network", ResourceKind::Network, id)
-            .await
+        self.delete_one("network.delete_network", ResourceKind::Network, id).await
     }
 
     async fn create_firewall(&self, spec: &FirewallSpec, token: &ClientToken) -> Result<Firewall> {
@@ -162,8 +155,7 @@ impl Network for SimCloud {
     }
 
     async fn delete_firewall(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("network.delete_firewall", ResourceKind::Firewall, id)
-            .await
+        self.delete_one("network.delete_firewall", ResourceKind::Firewall, id).await
     }
 
     async fn create_peering(&self, spec: &PeeringSpec, token: &ClientToken) -> Result<Peering> {
@@ -185,17 +177,11 @@ impl Network for SimCloud {
         };
         self.create_one("network.create_peering", request, |state, common| {
             let now = Instant::now();
-            let (one, other) = (
-                state.network(&spec.network, now)?,
-                state.network(&spec.peer, now)?,
-            );
+            let (one, other) =
+                (state.network(&spec.network, now)?, state.network(&spec.peer, now)?);
             if overlaps(&one.cidr, &other.cidr) {
                 let problem = format!("has {} which overlaps {}", other.cidr, one.cidr);
-                return Err(Error::invalid(
-                    "peer",
-                    problem,
-                    "networks without common addresses",
-                ));
+                return Err(Error::invalid("peer", problem, "networks without common addresses"));
             }
             let view = Peering {
                 id: common.id,
@@ -224,7 +210,6 @@ impl Network for SimCloud {
     }
 
     async fn delete_peering(&self, id: &ResourceId) -> Result<bool> {
-        self.delete_one("network.delete_peering", ResourceKind::Peering, id)
-            .await
+        self.delete_one("network.delete_peering", ResourceKind::Peering, id).await
     }
 }

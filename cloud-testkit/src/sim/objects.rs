@@ -49,10 +49,7 @@ struct Contents {
 
 impl Contents {
     fn current(&self, key: &Path) -> Option<&Version> {
-        self.keys
-            .get(key)?
-            .last()
-            .filter(|version| version.data.is_some())
+        self.keys.get(key)?.last().filter(|version| version.data.is_some())
     }
 
     fn number(&mut self) -> u64 {
@@ -87,10 +84,7 @@ fn failed(kind: ErrorKind, key: &Path, what: &str) -> Error {
 
 impl Objects {
     pub(super) fn new(versioned: bool) -> Self {
-        Self {
-            versioned,
-            state: Mutex::default(),
-        }
+        Self { versioned, state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -98,10 +92,7 @@ impl Objects {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock()
-            .keys
-            .values()
-            .all(|versions| versions.last().is_none_or(|v| v.data.is_none()))
+        self.lock().keys.values().all(|versions| versions.last().is_none_or(|v| v.data.is_none()))
     }
 
     pub(super) fn clear(&self) {
@@ -136,12 +127,7 @@ impl Objects {
             }
         }
         let number = contents.number();
-        let version = Version {
-            number,
-            data: Some(data),
-            attributes,
-            at,
-        };
+        let version = Version { number, data: Some(data), attributes, at };
         let result = PutResult {
             e_tag: Some(version.e_tag()),
             version: self.versioned.then(|| number.to_string()),
@@ -154,11 +140,8 @@ impl Objects {
     fn push(&self, contents: &mut Contents, key: &Path, version: Version) {
         contents.held += version.len();
         let versions = contents.keys.entry(key.clone()).or_default();
-        let replaced: u64 = if self.versioned {
-            0
-        } else {
-            versions.drain(..).map(|old| old.len()).sum()
-        };
+        let replaced: u64 =
+            if self.versioned { 0 } else { versions.drain(..).map(|old| old.len()).sum() };
         versions.push(version);
         contents.held -= replaced;
     }
@@ -198,12 +181,7 @@ impl Objects {
         }
         if self.versioned {
             let number = contents.number();
-            let marker = Version {
-                number,
-                data: None,
-                attributes: Attributes::default(),
-                at,
-            };
+            let marker = Version { number, data: None, attributes: Attributes::default(), at };
             self.push(&mut contents, key, marker);
         } else if let Some(versions) = contents.keys.remove(key) {
             contents.held -= versions.iter().map(Version::len).sum::<u64>();
@@ -239,26 +217,21 @@ impl Objects {
             .iter()
             .filter(|(key, _)| prefix.is_none_or(|prefix| key.prefix_matches(prefix)));
         keys.flat_map(|(key, versions)| {
-            versions
-                .iter()
-                .rev()
-                .enumerate()
-                .map(|(age, version)| ObjectVersion {
-                    location: key.clone(),
-                    version: version.number.to_string(),
-                    is_latest: age == 0,
-                    is_delete_marker: version.data.is_none(),
-                    size: version.len(),
-                    last_modified: version.at,
-                })
+            versions.iter().rev().enumerate().map(|(age, version)| ObjectVersion {
+                location: key.clone(),
+                version: version.number.to_string(),
+                is_latest: age == 0,
+                is_delete_marker: version.data.is_none(),
+                size: version.len(),
+                last_modified: version.at,
+            })
         })
         .collect()
     }
 }
 
 fn is_below(key: &Path, prefix: &Path) -> bool {
-    key.prefix_match(prefix)
-        .is_some_and(|mut parts| parts.next().is_some())
+    key.prefix_match(prefix).is_some_and(|mut parts| parts.next().is_some())
 }
 
 /// A handle to the objects of one bucket, through the simulated network.
@@ -274,11 +247,7 @@ const PAGE: usize = 1000;
 
 impl SimObjects {
     pub(super) fn new(cloud: SimCloud, bucket: ResourceId, max_key_bytes: usize) -> Self {
-        Self {
-            cloud,
-            bucket,
-            max_key_bytes,
-        }
+        Self { cloud, bucket, max_key_bytes }
     }
 
     async fn call<T: Send>(
@@ -301,11 +270,7 @@ impl SimObjects {
             return Ok(());
         }
         let accepted = format!("1 to {} bytes", self.max_key_bytes);
-        Err(Error::invalid(
-            "object key",
-            format_args!("has {bytes} bytes"),
-            accepted,
-        ))
+        Err(Error::invalid("object key", format_args!("has {bytes} bytes"), accepted))
     }
 }
 
@@ -358,11 +323,8 @@ impl ObjectStore for SimObjects {
         options: GetOptions,
     ) -> object_store::Result<GetResult> {
         // The conditions of a get have errors of their own, which have no kind among ours; they pass through as they are.
-        let (meta, range, data, attributes) = self
-            .call("objects.get", |objects, _| {
-                Ok(objects.get(location, &options))
-            })
-            .await??;
+        let (meta, range, data, attributes) =
+            self.call("objects.get", |objects, _| Ok(objects.get(location, &options))).await??;
         // In pieces, as a network brings it.
         let pieces = data.len().div_ceil(PIECE);
         let chunk = move |i: usize| Ok(data.slice(i * PIECE..data.len().min((i + 1) * PIECE)));
@@ -413,9 +375,7 @@ impl ObjectStore for SimObjects {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
         let all = self
-            .call("objects.list", |objects, _| {
-                Ok(objects.list(prefix, None, usize::MAX))
-            })
+            .call("objects.list", |objects, _| Ok(objects.list(prefix, None, usize::MAX)))
             .await?;
         let root = Path::default();
         let prefix = prefix.unwrap_or(&root);
@@ -513,11 +473,8 @@ impl MultipartUpload for Upload {
             let put = |objects: &Objects, _| {
                 let mut contents = objects.lock();
                 let size = data.len() as u64;
-                let replaced = contents
-                    .uploads
-                    .get_mut(&id)
-                    .ok_or_else(no_upload)?
-                    .insert(part, data);
+                let replaced =
+                    contents.uploads.get_mut(&id).ok_or_else(no_upload)?.insert(part, data);
                 contents.held += size;
                 contents.held -= replaced.map_or(0, |old| old.len() as u64);
                 Ok(())
@@ -544,10 +501,7 @@ impl MultipartUpload for Upload {
             drop(contents);
             objects.put(location, data, attributes.clone(), &PutMode::Overwrite, at)
         };
-        Ok(self
-            .store
-            .call("objects.complete_multipart", complete)
-            .await?)
+        Ok(self.store.call("objects.complete_multipart", complete).await?)
     }
 
     async fn abort(&mut self) -> object_store::Result<()> {

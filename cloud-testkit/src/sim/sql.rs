@@ -87,12 +87,7 @@ fn parse(text: &str) -> Result<Statement> {
     };
     let table = words.get(rest).ok_or_else(|| unknown(text))?;
     check_sql_name("table", table)?;
-    Ok(Statement {
-        wanted,
-        table: (*table).to_owned(),
-        filter,
-        never,
-    })
+    Ok(Statement { wanted, table: (*table).to_owned(), filter, never })
 }
 
 fn unknown(text: &str) -> Error {
@@ -103,11 +98,7 @@ fn unknown(text: &str) -> Error {
 
 fn table<'a>(tables: &'a mut BTreeMap<String, Table>, name: &str) -> Result<&'a mut Table> {
     tables.get_mut(name).ok_or_else(|| {
-        Error::invalid(
-            "statement",
-            format_args!("names the table '{name}'"),
-            "a table that exists",
-        )
+        Error::invalid("statement", format_args!("names the table '{name}'"), "a table that exists")
     })
 }
 
@@ -169,11 +160,7 @@ fn select(table: &Table, statement: &Statement, parameters: &[SqlValue]) -> Resu
         }
         None => !statement.never,
     };
-    let found = table
-        .rows
-        .iter()
-        .enumerate()
-        .filter(|(_, row)| matches(row));
+    let found = table.rows.iter().enumerate().filter(|(_, row)| matches(row));
     Ok(found.map(|(position, _)| position).collect())
 }
 
@@ -210,10 +197,7 @@ impl Sql for SimSql {
                     let count = i64::try_from(found.len()).unwrap_or(i64::MAX);
                     vec![Row::from([(name.clone(), count.into())])]
                 }
-                _ => found
-                    .iter()
-                    .map(|position| table.rows[*position].clone())
-                    .collect(),
+                _ => found.iter().map(|position| table.rows[*position].clone()).collect(),
             })
         })
         .await
@@ -250,9 +234,8 @@ impl Sql for SimSql {
         check_sql_name("table", name)?;
         self.call("sql.insert", true, |tables| {
             let table = table(tables, name)?;
-            if let Some(column) = row
-                .keys()
-                .find(|key| !table.spec.columns.iter().any(|c| c.name == **key))
+            if let Some(column) =
+                row.keys().find(|key| !table.spec.columns.iter().any(|c| c.name == **key))
             {
                 return Err(Error::invalid(
                     "row",
@@ -286,17 +269,10 @@ mod tests {
     fn knows_a_few_statements_and_no_more() {
         let count = parse("SELECT count(*) AS n FROM orders WHERE customer=$1;").unwrap();
         assert_eq!(count.wanted, Wanted::Count("n".into()));
-        assert_eq!(
-            (count.table.as_str(), count.filter.as_deref()),
-            ("orders", Some("customer"))
-        );
+        assert_eq!((count.table.as_str(), count.filter.as_deref()), ("orders", Some("customer")));
         assert_eq!(parse("delete from Orders").unwrap().table, "Orders");
         assert_eq!(parse("DROP TABLE IF EXISTS \"t\"").unwrap().table, "t");
-        assert!(
-            parse("SELECT count(*) FROM \"t\" WHERE 1 = 0")
-                .unwrap()
-                .never
-        );
+        assert!(parse("SELECT count(*) FROM \"t\" WHERE 1 = 0").unwrap().never);
         for bad in [
             "DROP DATABASE t",
             "SELECT * FROM",

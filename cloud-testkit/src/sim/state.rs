@@ -143,19 +143,16 @@ impl State {
         V: StoredView,
     {
         let earlier = self.by_token.get(request.token).copied();
-        if let Some(entry) = earlier
-            .filter(|_| self.idempotent)
-            .and_then(|seq| self.entries.get(&seq))
+        if let Some(entry) =
+            earlier.filter(|_| self.idempotent).and_then(|seq| self.entries.get(&seq))
         {
             if entry.view.id().kind == V::KIND
                 && entry.spec.downcast_ref::<S>() == Some(request.spec)
             {
                 return entry.view(now).typed();
             }
-            let message = format!(
-                "the client token was used for {} with another request",
-                entry.view.id()
-            );
+            let message =
+                format!("the client token was used for {} with another request", entry.view.id());
             return Err(Error::new(ErrorKind::Conflict, message));
         }
         if request.unique
@@ -186,11 +183,7 @@ impl State {
         let takes = self.provisioning.get(&V::KIND).cloned().unwrap_or(NO_TIME);
         let ready_at = now + self.draw(&takes);
         let shown_at = now + self.lag();
-        let dies_at = if draft.mortal {
-            self.faults.death(now, &mut self.rng)
-        } else {
-            None
-        };
+        let dies_at = if draft.mortal { self.faults.death(now, &mut self.rng) } else { None };
         let entry = Entry {
             view: draft.view.wrap(),
             extra: draft.extra,
@@ -207,9 +200,8 @@ impl State {
         };
         let answer = entry.view(now).typed();
         let made = self.made.get(request.token).into_iter().flatten();
-        let repeated = made
-            .flat_map(|id| self.find(id, now))
-            .any(|(_, entry)| entry.gone_at.is_none());
+        let repeated =
+            made.flat_map(|id| self.find(id, now)).any(|(_, entry)| entry.gone_at.is_none());
         self.index(seq, entry, repeated);
         answer
     }
@@ -217,31 +209,21 @@ impl State {
     fn index(&mut self, seq: u64, entry: Entry, repeated: bool) {
         let id = entry.view.id();
         for (key, value) in entry.view.tags() {
-            self.by_tag
-                .entry((key.clone(), value.clone()))
-                .or_default()
-                .insert(seq);
+            self.by_tag.entry((key.clone(), value.clone())).or_default().insert(seq);
         }
         self.by_kind.entry(id.kind).or_default().insert(seq);
-        self.by_name
-            .entry(entry.view.name().to_owned())
-            .or_default()
-            .insert(seq);
+        self.by_name.entry(entry.view.name().to_owned()).or_default().insert(seq);
         for needed in &entry.depends {
             self.users.entry(*needed).or_default().insert(seq);
         }
-        for (name, amount) in [
-            (quota_name(id.kind), 1),
-            (Some(cloud_core::Quota::VCPU), entry.vcpu),
-        ] {
+        for (name, amount) in
+            [(quota_name(id.kind), 1), (Some(cloud_core::Quota::VCPU), entry.vcpu)]
+        {
             if let Some(name) = name.filter(|_| amount > 0) {
                 *self.used.entry((id.region.clone(), name)).or_default() += amount;
             }
         }
-        self.made
-            .entry(entry.token.clone())
-            .or_default()
-            .push(id.clone());
+        self.made.entry(entry.token.clone()).or_default().push(id.clone());
         if repeated {
             self.duplicates.insert(entry.token.clone());
         }
@@ -269,19 +251,11 @@ impl State {
             let applies = wanted > 0
                 && counted == Some(name)
                 && place.as_ref().is_none_or(|place| place == region);
-            let used = if applies {
-                self.used(name, place.as_ref())
-            } else {
-                0
-            };
+            let used = if applies { self.used(name, place.as_ref()) } else { 0 };
             if applies && used.saturating_add(wanted) > *limit {
                 let message =
                     format!("{used} of {limit} {name} are in use and {wanted} more are asked for");
-                let scope = if place.is_some() {
-                    Scope::Region
-                } else {
-                    Scope::Account
-                };
+                let scope = if place.is_some() { Scope::Region } else { Scope::Account };
                 return Err(Error::new(ErrorKind::QuotaExceeded, message).with_scope(scope));
             }
         }
@@ -298,10 +272,8 @@ impl State {
 
     /// A resource that exists, and its number.
     pub(super) fn find(&self, id: &ResourceId, now: Instant) -> Result<(u64, &Entry)> {
-        let number = id
-            .native()
-            .rsplit_once('-')
-            .and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
+        let number =
+            id.native().rsplit_once('-').and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
         let found = number.and_then(|seq| Some((seq, self.entries.get(&seq)?)));
         found
             .filter(|(_, entry)| {
@@ -312,9 +284,7 @@ impl State {
 
     pub(super) fn find_mut(&mut self, id: &ResourceId, now: Instant) -> Result<&mut Entry> {
         let (seq, _) = self.find(id, now)?;
-        self.entries
-            .get_mut(&seq)
-            .ok_or_else(|| Error::not_found(id))
+        self.entries.get_mut(&seq).ok_or_else(|| Error::not_found(id))
     }
 
     /// [`find`](Self::find), as a caller from outside sees it.
@@ -399,10 +369,7 @@ impl State {
         after: u64,
     ) -> Box<dyn Iterator<Item = u64> + '_> {
         static NOTHING: BTreeSet<u64> = BTreeSet::new();
-        let tags = query
-            .tags
-            .iter()
-            .map(|(k, v)| self.by_tag.get(&(k.clone(), v.clone())));
+        let tags = query.tags.iter().map(|(k, v)| self.by_tag.get(&(k.clone(), v.clone())));
         let name = query.name.as_ref().map(|name| self.by_name.get(name));
         let kind = only.map(|kind| self.by_kind.get(&kind));
         let shortest = tags
@@ -453,18 +420,16 @@ impl State {
         for needed in entry.depends.drain(..) {
             drop_from(&mut self.users, needed, seq);
         }
-        for (name, amount) in [
-            (quota_name(id.kind), 1),
-            (Some(cloud_core::Quota::VCPU), entry.vcpu),
-        ] {
+        for (name, amount) in
+            [(quota_name(id.kind), 1), (Some(cloud_core::Quota::VCPU), entry.vcpu)]
+        {
             if let Some(used) = name.and_then(|name| self.used.get_mut(&(id.region.clone(), name)))
             {
                 *used = used.saturating_sub(amount);
             }
         }
         if let AnyView::Network(network) = &entry.view {
-            self.blocks
-                .remove(&(id.region.clone(), network.cidr.addr()));
+            self.blocks.remove(&(id.region.clone(), network.cidr.addr()));
         }
         if let hash_map::Entry::Occupied(living) = self.by_token.entry(entry.token.clone())
             && *living.get() == seq
@@ -505,9 +470,7 @@ impl State {
 
     /// Everything that exists and is not on its way out.
     pub(super) fn living(&self, now: Instant) -> impl Iterator<Item = &Entry> {
-        self.entries
-            .values()
-            .filter(move |entry| !entry.status(now).is_gone())
+        self.entries.values().filter(move |entry| !entry.status(now).is_gone())
     }
 
     pub(super) fn made(&self, token: &ClientToken) -> &[ResourceId] {
@@ -516,10 +479,8 @@ impl State {
 
     /// Whether a resource of this id was ever there.
     pub(super) fn ever_was(&self, id: &ResourceId) -> bool {
-        let number = id
-            .native()
-            .rsplit_once('-')
-            .and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
+        let number =
+            id.native().rsplit_once('-').and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok());
         number.is_some_and(|seq| seq > 0 && seq < self.next)
     }
 

@@ -86,11 +86,7 @@ impl Storage for SimCloud {
             state.ready(id, now).map(|_| ())
         })
         .await?;
-        Ok(Arc::new(SimObjects::new(
-            self.clone(),
-            id.clone(),
-            max_key_bytes,
-        )))
+        Ok(Arc::new(SimObjects::new(self.clone(), id.clone(), max_key_bytes)))
     }
 
     async fn list_object_versions_page(
@@ -103,15 +99,11 @@ impl Storage for SimCloud {
         if !offered!(self, storage, "storage")?.versioning {
             return Err(Error::unsupported("listing object versions"));
         }
-        self.call(
-            "storage.list_object_versions",
-            Some(&id.region),
-            |state, now| {
-                let size = state.page_size(page)?;
-                let objects = contents(state.find_mut(id, now)?, id)?;
-                page_of(objects.versions(query.prefix.as_ref()), page, size)
-            },
-        )
+        self.call("storage.list_object_versions", Some(&id.region), |state, now| {
+            let size = state.page_size(page)?;
+            let objects = contents(state.find_mut(id, now)?, id)?;
+            page_of(objects.versions(query.prefix.as_ref()), page, size)
+        })
         .await
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         progress::{ApplyEvent, Progress},
         store::SqliteStore,
     },
-    testing::MemoryStore,
+    testing::tests::memory,
 };
 
 fn plan(id: &str, steps: serde_json::Value) -> Plan {
@@ -54,10 +54,6 @@ fn executor(store: &Arc<dyn Store>, clouds: &[&SimCloud], holder: &str) -> Execu
     Executor::new(Arc::clone(store), Clouds::new(clouds).unwrap(), options)
 }
 
-fn memory() -> Arc<dyn Store> {
-    Arc::new(MemoryStore::new())
-}
-
 async fn journal_text(store: &Arc<dyn Store>) -> String {
     let mut text = String::new();
     for stream in store.streams("").complete().await.unwrap().into_items() {
@@ -70,7 +66,7 @@ async fn journal_text(store: &Arc<dyn Store>) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn secrets_arrive_and_are_written_nowhere() {
-    let (store, sim) = (memory(), SimCloud::new("sim", 1));
+    let (store, sim) = (memory().await, SimCloud::new("sim", 1));
     let database = json!({
         "id": "db", "component": "db", "cloud": "sim",
         "action": { "do": "create", "kind": "database", "spec": { "name": "orders", "region": "sim-1", "engine": "postgres" } },
@@ -107,7 +103,7 @@ async fn secrets_arrive_and_are_written_nowhere() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_is_refused_before_anything_is_done() {
-    let (store, sim) = (memory(), SimCloud::new("sim", 1));
+    let (store, sim) = (memory().await, SimCloud::new("sim", 1));
     let executor = executor(&store, &[&sim], "a");
     let wrong = [
         (
@@ -148,7 +144,7 @@ async fn a_plan_is_refused_before_anything_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn what_has_no_capacity_is_rolled_back_with_its_scope() {
-    let store = memory();
+    let store = memory().await;
     let sim = SimCloud::builder("sim", 1)
         .quota("instances", None, 1)
         .build()
@@ -187,7 +183,7 @@ async fn what_has_no_capacity_is_rolled_back_with_its_scope() {
 
 #[tokio::test(start_paused = true)]
 async fn pause_then_resume_elsewhere_and_cancel() {
-    let store = memory();
+    let store = memory().await;
     let slow = Duration::from_secs(60)..=Duration::from_secs(60);
     let sim = SimCloud::builder("sim", 1).slow(slow).build().unwrap();
     let steps = json!([instance("a", json!({})), bucket("b", "sim", &["a".into()])]);
@@ -228,7 +224,7 @@ async fn pause_then_resume_elsewhere_and_cancel() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_undone_is_said_and_undone_by_resuming() {
-    let store = memory();
+    let store = memory().await;
     let sim = SimCloud::builder("sim", 1)
         .latency(Duration::from_millis(10)..=Duration::from_millis(10))
         .script(
@@ -267,7 +263,7 @@ async fn what_cannot_be_undone_is_said_and_undone_by_resuming() {
 #[tokio::test(start_paused = true)]
 async fn the_stale_one_of_two_executors_stops_at_once() {
     for delay in 0..60 {
-        let store = memory();
+        let store = memory().await;
         let sim = SimCloud::builder("sim", delay)
             .latency(Duration::from_millis(1)..=Duration::from_millis(40))
             .slow(Duration::ZERO..=Duration::from_millis(300))
@@ -307,7 +303,7 @@ async fn the_stale_one_of_two_executors_stops_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_record_of_a_newer_version_is_refused() {
-    let store = memory();
+    let store = memory().await;
     let lease = store
         .acquire("x", "me", Duration::from_secs(9))
         .await
@@ -366,7 +362,7 @@ async fn a_large_plan_survives_in_a_durable_journal() {
 
 /// A random plan on a cloud with random faults, crashed at random moments, always ends with all or nothing.
 async fn random_run(seed: u64, needs: Vec<Vec<usize>>, crashes: Vec<u64>, idempotent: bool) {
-    let store = memory();
+    let store = memory().await;
     let sim = SimCloud::builder("sim", seed)
         .latency(Duration::from_millis(1)..=Duration::from_millis(300))
         .slow(Duration::ZERO..=Duration::from_secs(5))
