@@ -11,25 +11,14 @@ use std::{
 
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-    cargo
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stderr(Stdio::null());
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::null());
     cargo
 }
 
 /// The crates that a package compiles besides itself.
 fn crates(package: &str) -> usize {
     let tree = cargo()
-        .args([
-            "tree",
-            "-p",
-            package,
-            "-e",
-            "normal,build",
-            "--prefix",
-            "none",
-            "--locked",
-        ])
+        .args(["tree", "-p", package, "-e", "normal,build", "--prefix", "none", "--locked"])
         .output()
         .unwrap();
     let text = String::from_utf8(tree.stdout).unwrap();
@@ -44,13 +33,7 @@ fn crates(package: &str) -> usize {
 fn main() {
     let cores = std::thread::available_parallelism().unwrap();
     // The sources are fetched before, so that the network is not measured.
-    assert!(
-        cargo()
-            .args(["fetch", "--locked"])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(cargo().args(["fetch", "--locked"]).status().unwrap().success());
     for package in ["cloud-core", "multicloud"] {
         let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();

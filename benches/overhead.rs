@@ -72,12 +72,7 @@ async fn nanoseconds_per_call(metrics: &dyn Metrics, query: &MetricQuery) -> f64
     for _ in 0..15 {
         let start = Instant::now();
         for _ in 0..CALLS {
-            std::hint::black_box(
-                metrics
-                    .query_metrics(std::hint::black_box(query))
-                    .await
-                    .unwrap(),
-            );
+            std::hint::black_box(metrics.query_metrics(std::hint::black_box(query)).await.unwrap());
         }
         least = least.min(start.elapsed());
     }
@@ -86,10 +81,8 @@ async fn nanoseconds_per_call(metrics: &dyn Metrics, query: &MetricQuery) -> f64
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let cloud: Arc<dyn Cloud> = Arc::new(Instantly(
-        CloudId::new("instantly").unwrap(),
-        Capabilities::none(),
-    ));
+    let cloud: Arc<dyn Cloud> =
+        Arc::new(Instantly(CloudId::new("instantly").unwrap(), Capabilities::none()));
     let id: ResourceId = "instance/eu-1/web-1".parse().unwrap();
     let now = "2026-01-01T12:00:00Z".parse().unwrap();
     let query = MetricQuery::last(id, MetricName::CpuUtilization, Duration::from_secs(60), now);
@@ -98,10 +91,7 @@ async fn main() {
     println!("{:<52} {bare:>7.0} ns", "bare call");
     let limit = 1_000_000_000;
     let stacks = [
-        (
-            "time-out",
-            Stack::builder().timeout(Duration::from_secs(30)),
-        ),
+        ("time-out", Stack::builder().timeout(Duration::from_secs(30))),
         ("retry", Stack::builder().retry(RetryPolicy::default())),
         ("rate limit", Stack::builder().rate_limit(limit, limit)),
         ("concurrency", Stack::builder().concurrency(64)),
@@ -124,9 +114,6 @@ async fn main() {
         let wrapped = stack.build().wrap(Arc::clone(&cloud)).metrics().unwrap();
         let with = nanoseconds_per_call(&*wrapped, &query).await;
         let added = with - bare;
-        println!(
-            "{name:<80} {with:>7.0} ns, {added:>6.0} ns added, {:>6.1} times",
-            with / bare
-        );
+        println!("{name:<80} {with:>7.0} ns, {added:>6.0} ns added, {:>6.1} times", with / bare);
     }
 }

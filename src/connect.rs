@@ -58,9 +58,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     match humantime::parse_duration(&text) {
         Ok(Duration::ZERO) => Err(D::Error::custom("is 0; accepted: a time such as '30s'")),
         Ok(time) => Ok(time),
-        Err(e) => Err(D::Error::custom(format_args!(
-            "{e}; accepted: a time such as '30s'"
-        ))),
+        Err(e) => Err(D::Error::custom(format_args!("{e}; accepted: a time such as '30s'"))),
     }
 }
 
@@ -70,15 +68,8 @@ impl CallConfig {
     /// # Errors
     /// If the audit log cannot be opened. Blocks while that is done.
     pub fn stack(&self) -> Result<Stack> {
-        let retry = RetryPolicy {
-            attempts: self.attempts,
-            ..RetryPolicy::default()
-        };
-        let mut stack = Stack::builder()
-            .trace()
-            .metrics()
-            .retry(retry)
-            .timeout(self.timeout);
+        let retry = RetryPolicy { attempts: self.attempts, ..RetryPolicy::default() };
+        let mut stack = Stack::builder().trace().metrics().retry(retry).timeout(self.timeout);
         if let Some(rate) = self.requests_per_second {
             stack = stack.rate_limit(rate, self.burst.unwrap_or(rate));
         }
@@ -123,9 +114,7 @@ struct Entry {
 pub async fn connect(path: impl AsRef<Path>) -> Result<Clouds> {
     let path = path.as_ref();
     let named = |error: Error| error.context(path.display());
-    let text = tokio::fs::read_to_string(path)
-        .await
-        .map_err(|e| named(e.into()))?;
+    let text = tokio::fs::read_to_string(path).await.map_err(|e| named(e.into()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut clouds = Clouds::default();
     for entry in parse(&text, folder).map_err(named)? {
@@ -146,11 +135,7 @@ fn parse(text: &str, folder: &Path) -> Result<Vec<Entry>> {
     for (id, mut settings) in file.clouds {
         let at = format!("clouds.{id}");
         let provider = settings.remove("provider").ok_or_else(|| {
-            Error::invalid(
-                &format!("{at}.provider"),
-                "is missing",
-                "a provider such as \"local\"",
-            )
+            Error::invalid(&format!("{at}.provider"), "is missing", "a provider such as \"local\"")
         })?;
         let mut calls: CallConfig = match settings.remove("calls") {
             Some(calls) => read(&format!("{at}.calls"), calls)?,
@@ -175,10 +160,7 @@ fn read<T: DeserializeOwned>(at: &str, value: toml::Value) -> Result<T> {
             path => format!("{at}.{path}"),
         };
         let problem = e.into_inner().to_string();
-        Error::new(
-            ErrorKind::InvalidInput,
-            format!("{path}: {}", problem.trim_end()),
-        )
+        Error::new(ErrorKind::InvalidInput, format!("{path}: {}", problem.trim_end()))
     })
 }
 
@@ -198,11 +180,9 @@ async fn open(entry: Entry, folder: &Path) -> Result<Arc<dyn Cloud>> {
         provider => {
             let _ = (folder, entry.settings);
             let problem = format!("{at}: this build has no adapter for '{provider}'");
-            return Err(
-                Error::new(ErrorKind::Unsupported, problem).with_hint(format!(
-                    "switch on the feature '{provider}' of multicloud, if it has one"
-                )),
-            );
+            return Err(Error::new(ErrorKind::Unsupported, problem).with_hint(format!(
+                "switch on the feature '{provider}' of multicloud, if it has one"
+            )));
         }
     };
     let calls = entry.calls;
@@ -234,19 +214,13 @@ mod tests {
         assert!(problem("[clouds.\"../a\"]\n").contains("cloud id"));
         assert!(problem("[clouds.a]\nroot = \"x\"\n").contains("clouds.a.provider is missing"));
         let text = problem("[clouds.a]\nprovider = \"azur\"\n");
-        assert!(
-            text.contains("clouds.a.provider") && text.contains("azure"),
-            "{text}"
-        );
+        assert!(text.contains("clouds.a.provider") && text.contains("azure"), "{text}");
         let text = problem(
             "[clouds.a]\nprovider = \"local\"\n[clouds.a.calls]\ntimeout = \"5 parsecs\"\n",
         );
         assert!(text.contains("clouds.a.calls.timeout"), "{text}");
         let text = problem("[clouds.a]\nprovider = \"local\"\n[clouds.a.calls]\nattemps = 5\n");
-        assert!(
-            text.contains("attemps") && text.contains("attempts"),
-            "{text}"
-        );
+        assert!(text.contains("attemps") && text.contains("attempts"), "{text}");
     }
 
     #[tokio::test]

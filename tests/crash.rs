@@ -11,10 +11,7 @@ use cloud_patterns::testing::CrashHarness;
 #[tokio::test(start_paused = true)]
 async fn on_simulated_clouds() {
     let world = |case: usize| support::sim_world(case as u64, case.is_multiple_of(2));
-    let report = CrashHarness::new(world, support::options())
-        .run()
-        .await
-        .unwrap();
+    let report = CrashHarness::new(world, support::options()).run().await.unwrap();
     assert!(report.is_clean(), "{report}");
     assert!(report.struck > 300, "{report}");
 }

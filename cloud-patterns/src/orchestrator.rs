@@ -158,18 +158,9 @@ impl Orchestrator {
         let mut options = self.plan_options(&workload.name).await?;
         options.lost = drift.lost(true);
         // What the catalog has lost since the drift was looked at is nobody's business any more.
-        let owned = |key: &(_, _)| {
-            options
-                .owned
-                .iter()
-                .any(|o| (&o.cloud, &o.id) == (&key.0, &key.1))
-        };
-        let still: Vec<_> = options
-            .lost
-            .iter()
-            .filter(|key| owned(key))
-            .cloned()
-            .collect();
+        let owned =
+            |key: &(_, _)| options.owned.iter().any(|o| (&o.cloud, &o.id) == (&key.0, &key.1));
+        let still: Vec<_> = options.lost.iter().filter(|key| owned(key)).cloned().collect();
         options.lost = still.into_iter().collect();
         options.unreachable = drift.unreachable();
         let mut plan = planner::replace(workload, &observation, &options)?;
@@ -207,8 +198,7 @@ impl Orchestrator {
     /// # Errors
     /// [`PolicyDenied`](cloud_core::ErrorKind::PolicyDenied) if it changes more; as for [`Executor::apply`].
     pub async fn apply(&self, plan: &Plan, run: &Run) -> Result<Outcome> {
-        self.apply_within(plan, &BlastRadiusLimit::default(), run)
-            .await
+        self.apply_within(plan, &BlastRadiusLimit::default(), run).await
     }
 
     /// [`apply`](Self::apply) within a limit of your own.

@@ -67,42 +67,19 @@ async fn a_stale_append_fails_alone(rig: Rig) {
     assert_eq!((old.epoch, new.epoch), (1, 2));
     let stale = [
         old.clone(),
-        Fence {
-            epoch: 3,
-            ..old.clone()
-        },
-        Fence {
-            epoch: 0,
-            ..old.clone()
-        },
-        Fence {
-            epoch: u64::MAX,
-            ..old.clone()
-        },
-        Fence {
-            lease: "never".into(),
-            epoch: 1,
-        },
+        Fence { epoch: 3, ..old.clone() },
+        Fence { epoch: 0, ..old.clone() },
+        Fence { epoch: u64::MAX, ..old.clone() },
+        Fence { lease: "never".into(), epoch: 1 },
     ];
     let fences = (0..100).map(|n| {
-        let fence = if n % 2 == 0 {
-            &good
-        } else {
-            &stale[n / 2 % stale.len()]
-        };
+        let fence = if n % 2 == 0 { &good } else { &stale[n / 2 % stale.len()] };
         (n, fence.clone())
     });
     let answers = join_all(fences.map(|(n, fence)| {
         let store = Arc::clone(&store);
-        let record = Record {
-            body: json!(n),
-            ..put(&resource("d", 1))
-        };
-        let record = if n % 2 == 0 {
-            Record::new(n as u64)
-        } else {
-            record
-        };
+        let record = Record { body: json!(n), ..put(&resource("d", 1)) };
+        let record = if n % 2 == 0 { Record::new(n as u64) } else { record };
         tokio::spawn(async move { store.append(&fence, "s", vec![record]).await })
     }))
     .await;
@@ -119,20 +96,8 @@ async fn a_stale_append_fails_alone(rig: Rig) {
     }
     let entries = all(&*store, "s").await;
     assert_eq!(entries.len(), 50);
-    assert!(
-        entries
-            .iter()
-            .all(|e| e.record.body.as_u64().unwrap() % 2 == 0)
-    );
-    assert!(
-        store
-            .catalog(None)
-            .complete()
-            .await
-            .unwrap()
-            .items()
-            .is_empty()
-    );
+    assert!(entries.iter().all(|e| e.record.body.as_u64().unwrap() % 2 == 0));
+    assert!(store.catalog(None).complete().await.unwrap().items().is_empty());
 }
 
 async fn leases_follow_their_epochs(rig: Rig) {
@@ -143,40 +108,27 @@ async fn leases_follow_their_epochs(rig: Rig) {
     // A restart takes over its own, and then its former self is stale.
     let second = a.acquire("l", "a", TTL).await.unwrap().unwrap();
     assert_eq!(second.fence.epoch, 2);
-    assert_eq!(
-        a.renew(&first, TTL).await.unwrap_err().code(),
-        Some("stale_epoch")
-    );
+    assert_eq!(a.renew(&first, TTL).await.unwrap_err().code(), Some("stale_epoch"));
     let longer = a.renew(&second, TTL * 2).await.unwrap();
     assert_eq!(longer.fence, second.fence);
     assert!(longer.expires_at > second.expires_at);
     // Expired, but nobody followed: it still is the only writer, and may renew.
     rig.expire("l").await;
-    a.append(&second.fence, "s", vec![Record::new("late")])
-        .await
-        .unwrap();
+    a.append(&second.fence, "s", vec![Record::new("late")]).await.unwrap();
     a.renew(&second, TTL).await.unwrap();
     assert!(b.acquire("l", "b", TTL).await.unwrap().is_none());
     // Expired and followed: never again.
     rig.expire("l").await;
     let third = b.acquire("l", "b", TTL).await.unwrap().unwrap();
     assert_eq!(third.fence.epoch, 3);
-    let late = a
-        .append(&second.fence, "s", vec![Record::new("too late")])
-        .await;
+    let late = a.append(&second.fence, "s", vec![Record::new("too late")]).await;
     assert_eq!(late.unwrap_err().code(), Some("stale_epoch"));
     a.release(&second).await.unwrap();
-    b.append(&third.fence, "s", vec![Record::new("mine")])
-        .await
-        .unwrap();
+    b.append(&third.fence, "s", vec![Record::new("mine")]).await.unwrap();
     // Released: free for all, its epoch never used again, its fence dead.
     b.release(&third).await.unwrap();
     b.release(&third).await.unwrap();
-    assert!(
-        b.append(&third.fence, "s", vec![Record::new("x")])
-            .await
-            .is_err()
-    );
+    assert!(b.append(&third.fence, "s", vec![Record::new("x")]).await.is_err());
     assert!(b.renew(&third, TTL).await.is_err());
     let fourth = a.acquire("l", "a", TTL).await.unwrap().unwrap();
     assert_eq!(fourth.fence.epoch, 4);
@@ -203,35 +155,15 @@ async fn names_and_prefixes_may_be_odd(rig: Rig) {
         "\u{10ffff}z",
     ];
     for name in names {
-        store
-            .append(&fence, name, vec![Record::new(name)])
-            .await
-            .unwrap();
+        store.append(&fence, name, vec![Record::new(name)]).await.unwrap();
     }
-    for prefix in [
-        "",
-        "%",
-        "_",
-        "a",
-        "a%",
-        "a_",
-        "a\\",
-        "'",
-        "b'",
-        "\u{10ffff}",
-        "é",
-        "z",
-        "*",
-        "aaa",
-    ] {
+    for prefix in
+        ["", "%", "_", "a", "a%", "a_", "a\\", "'", "b'", "\u{10ffff}", "é", "z", "*", "aaa"]
+    {
         let listed = store.streams(prefix).complete().await.unwrap().into_items();
         let mut expected: Vec<_> = names.iter().filter(|n| n.starts_with(prefix)).collect();
         expected.sort();
-        assert_eq!(
-            listed.iter().collect::<Vec<_>>(),
-            expected,
-            "prefix {prefix:?}"
-        );
+        assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "prefix {prefix:?}");
     }
     // In pages of one as well.
     let mut page = PageRequest::of_size(1);
@@ -270,33 +202,18 @@ async fn pages_end_where_they_should(rig: Rig) {
         assert_eq!(entries.len(), count);
         assert_eq!(pages, count.div_ceil(4).max(1), "of {count}");
     }
-    for token in [
-        "-1",
-        "x",
-        "9223372036854775807",
-        "99999999999999999999",
-        "1 OR 1=1",
-    ] {
-        let page = PageRequest {
-            size: None,
-            after: Some(PageToken::new(token).unwrap()),
-        };
+    for token in ["-1", "x", "9223372036854775807", "99999999999999999999", "1 OR 1=1"] {
+        let page = PageRequest { size: None, after: Some(PageToken::new(token).unwrap()) };
         let error = store.read_page("of-9", &page).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{token}: {error}");
         let error = store.catalog_page(None, &page).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{token}: {error}");
     }
-    let error = store
-        .read_page("of-9", &PageRequest::of_size(0))
-        .await
-        .unwrap_err();
+    let error = store.read_page("of-9", &PageRequest::of_size(0)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let many = (0..MAX_PAGE + 1).map(Record::new).collect();
     store.append(&fence, "many", many).await.unwrap();
-    let answer = store
-        .read_page("many", &PageRequest::of_size(u32::MAX))
-        .await
-        .unwrap();
+    let answer = store.read_page("many", &PageRequest::of_size(u32::MAX)).await.unwrap();
     assert_eq!(answer.items.len(), MAX_PAGE as usize);
 }
 
@@ -321,18 +238,10 @@ async fn what_is_too_much_is_refused(rig: Rig) {
     let mut errors = vec![];
     for name in ["", "a\0b", "a\nb", &long] {
         errors.push(store.append(&fence, name, one()).await.unwrap_err());
-        errors.push(
-            store
-                .read_page(name, &PageRequest::default())
-                .await
-                .unwrap_err(),
-        );
+        errors.push(store.read_page(name, &PageRequest::default()).await.unwrap_err());
         errors.push(store.acquire(name, "me", TTL).await.unwrap_err());
         errors.push(store.acquire("l", name, TTL).await.unwrap_err());
-        let fence = Fence {
-            lease: name.into(),
-            epoch: 1,
-        };
+        let fence = Fence { lease: name.into(), epoch: 1 };
         errors.push(store.append(&fence, "s", one()).await.unwrap_err());
     }
     for prefix in ["\u{1}", &long] {
@@ -344,18 +253,10 @@ async fn what_is_too_much_is_refused(rig: Rig) {
     let fitting = Record::new("x".repeat(MAX_RECORD_BYTES - 2));
     let too_many = vec![fitting; MAX_APPEND_BYTES / MAX_RECORD_BYTES + 1];
     errors.push(store.append(&fence, "s", too_many).await.unwrap_err());
-    for ttl in [
-        Duration::ZERO,
-        Duration::from_micros(999),
-        MAX_TTL + TTL,
-        Duration::MAX,
-    ] {
+    for ttl in [Duration::ZERO, Duration::from_micros(999), MAX_TTL + TTL, Duration::MAX] {
         errors.push(store.acquire("l", "me", ttl).await.unwrap_err());
-        let lease = Lease {
-            fence: fence.clone(),
-            holder: "me".into(),
-            expires_at: jiff::Timestamp::MAX,
-        };
+        let lease =
+            Lease { fence: fence.clone(), holder: "me".into(), expires_at: jiff::Timestamp::MAX };
         errors.push(store.renew(&lease, ttl).await.unwrap_err());
     }
     for error in errors {
@@ -363,15 +264,7 @@ async fn what_is_too_much_is_refused(rig: Rig) {
         assert_eq!(error.effect(), Effect::None);
         assert!(error.to_string().contains("accepted: "), "{error}");
     }
-    assert!(
-        store
-            .streams("")
-            .complete()
-            .await
-            .unwrap()
-            .items()
-            .is_empty()
-    );
+    assert!(store.streams("").complete().await.unwrap().items().is_empty());
     store.append(&fence, "s", one()).await.unwrap();
 }
 
@@ -380,24 +273,12 @@ async fn the_catalog_follows_the_journal(rig: Rig) {
     let fence = lease(&*store, "l").await.fence;
     let shop: Vec<_> = (0..1200).map(|n| resource("shop", n)).collect();
     let blog = resource("blog", 5000);
-    store
-        .append(&fence, "p/1", shop.iter().map(put).collect())
-        .await
-        .unwrap();
+    store.append(&fence, "p/1", shop.iter().map(put).collect()).await.unwrap();
     store.append(&fence, "p/2", vec![put(&blog)]).await.unwrap();
     // In another stream than the one that made it, and once more than needed.
-    store
-        .append(&fence, "p/3", vec![remove(&shop[7]), remove(&shop[7])])
-        .await
-        .unwrap();
-    let moved = OwnedResource {
-        deployment: "blog".into(),
-        ..shop[8].clone()
-    };
-    store
-        .append(&fence, "p/3", vec![put(&moved)])
-        .await
-        .unwrap();
+    store.append(&fence, "p/3", vec![remove(&shop[7]), remove(&shop[7])]).await.unwrap();
+    let moved = OwnedResource { deployment: "blog".into(), ..shop[8].clone() };
+    store.append(&fence, "p/3", vec![put(&moved)]).await.unwrap();
 
     let expected_shop: Vec<_> = shop
         .iter()
@@ -406,10 +287,7 @@ async fn the_catalog_follows_the_journal(rig: Rig) {
         .map(|(_, r)| r.clone())
         .collect();
     let listed = |deployment: Option<&'static str>| {
-        store
-            .catalog(deployment)
-            .complete()
-            .map(|l| l.unwrap().into_items())
+        store.catalog(deployment).complete().map(|l| l.unwrap().into_items())
     };
     assert_eq!(listed(Some("shop")).await, expected_shop);
     assert_eq!(listed(Some("blog")).await, [moved.clone(), blog.clone()]);
@@ -419,21 +297,11 @@ async fn the_catalog_follows_the_journal(rig: Rig) {
     let repair = rig.rebuild().await;
     assert!(repair.was_right(), "{repair:?}");
     assert_eq!(repair.owned, 1200);
-    rig.tamper("DELETE FROM multicloud_owned WHERE id LIKE '%i-0001%'")
-        .await;
-    rig.tamper("UPDATE multicloud_owned SET deployment = 'x' WHERE id LIKE '%i-0002%'")
-        .await;
+    rig.tamper("DELETE FROM multicloud_owned WHERE id LIKE '%i-0001%'").await;
+    rig.tamper("UPDATE multicloud_owned SET deployment = 'x' WHERE id LIKE '%i-0002%'").await;
     rig.tamper("INSERT INTO multicloud_owned SELECT 'other', id, deployment, resource FROM multicloud_owned WHERE id LIKE '%i-0003%'").await;
     let repair = rig.rebuild().await;
-    assert_eq!(
-        repair,
-        CatalogRepair {
-            owned: 1200,
-            missing: 10,
-            different: 10,
-            surplus: 10
-        }
-    );
+    assert_eq!(repair, CatalogRepair { owned: 1200, missing: 10, different: 10, surplus: 10 });
     assert_eq!(listed(Some("shop")).await, expected_shop);
     assert_eq!(listed(None).await.len(), 1200);
     assert!(rig.rebuild().await.was_right());
@@ -442,18 +310,12 @@ async fn the_catalog_follows_the_journal(rig: Rig) {
 async fn a_newer_version_is_left_alone(rig: Rig) {
     let store = rig.open().await;
     let fence = lease(&*store, "l").await.fence;
-    store
-        .append(&fence, "s", vec![Record::new(1)])
-        .await
-        .unwrap();
+    store.append(&fence, "s", vec![Record::new(1)]).await.unwrap();
     rig.tamper("UPDATE multicloud_store SET version = 7, written_by = 'cloud-patterns 9.9.9'")
         .await;
     // Both who opens it now and who had it open.
     let opened = rig.try_open().await.unwrap_err();
-    let running = store
-        .append(&fence, "s", vec![Record::new(2)])
-        .await
-        .unwrap_err();
+    let running = store.append(&fence, "s", vec![Record::new(2)]).await.unwrap_err();
     for error in [opened, running] {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert_eq!(error.effect(), Effect::None);
@@ -477,32 +339,19 @@ async fn damage_is_told(rig: Rig) {
     let store = rig.open().await;
     let fence = lease(&*store, "l").await.fence;
     for stream in ["gap", "body", "catalog", "good"] {
-        store
-            .append(&fence, stream, (0..5).map(Record::new).collect())
-            .await
-            .unwrap();
+        store.append(&fence, stream, (0..5).map(Record::new).collect()).await.unwrap();
     }
-    rig.tamper("DELETE FROM multicloud_journal WHERE stream = 'gap' AND sequence = 3")
-        .await;
+    rig.tamper("DELETE FROM multicloud_journal WHERE stream = 'gap' AND sequence = 3").await;
     rig.tamper("UPDATE multicloud_journal SET body = '{' WHERE stream = 'body' AND sequence = 4")
         .await;
     rig.tamper(
         "UPDATE multicloud_journal SET catalog = '[{}]' WHERE stream = 'catalog' AND sequence = 5",
     )
     .await;
-    for (stream, what) in [
-        ("gap", "entry 3"),
-        ("body", "entry 4"),
-        ("catalog", "entry 5"),
-    ] {
+    for (stream, what) in [("gap", "entry 3"), ("body", "entry 4"), ("catalog", "entry 5")] {
         let error = store.read(stream).complete().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("{what} of stream '{stream}'")),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("{what} of stream '{stream}'")), "{error}");
     }
     assert_eq!(all(&*store, "good").await.len(), 5);
 }
@@ -515,10 +364,7 @@ async fn dropped_appends_are_whole_or_absent(rig: Rig) {
         // Polled once, so that it is handed over, and dropped.
         let _ = store.append(&fence, "s", records).now_or_never();
     }
-    store
-        .append(&fence, "s", vec![Record::new("end"), Record::new("end")])
-        .await
-        .unwrap();
+    store.append(&fence, "s", vec![Record::new("end"), Record::new("end")]).await.unwrap();
     let entries = all(&*store, "s").await;
     assert_eq!(entries.len() % 2, 0);
     for pair in entries.chunks(2) {
@@ -551,21 +397,15 @@ mod only_on_postgres {
         };
         let url = cluster.database(test).await;
         let stranger = url.replace("tests@", "stranger:hunter2@");
-        let error = PostgresStore::connect(&stranger.as_str().into())
-            .await
-            .unwrap_err();
+        let error = PostgresStore::connect(&stranger.as_str().into()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
         let absent = cluster.url("absent");
-        let error = PostgresStore::connect(&absent.as_str().into())
-            .await
-            .unwrap_err();
+        let error = PostgresStore::connect(&absent.as_str().into()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         let rig = Rig::Postgres(url.clone());
         rig.tamper("CREATE ROLE reader LOGIN").await;
         let reader = url.replace("tests@", "reader:hunter2@");
-        let error = PostgresStore::connect(&reader.as_str().into())
-            .await
-            .unwrap_err();
+        let error = PostgresStore::connect(&reader.as_str().into()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
         let store = PostgresStore::connect(&url.as_str().into()).await.unwrap();
         assert!(!format!("{store:?}").contains("hunter2"));
@@ -590,11 +430,7 @@ mod only_on_postgres {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
             }
         }
-        let stored: Vec<_> = all(&*store, "s")
-            .await
-            .into_iter()
-            .map(|e| e.record.body)
-            .collect();
+        let stored: Vec<_> = all(&*store, "s").await.into_iter().map(|e| e.record.body).collect();
         assert!(answered.len() > 50);
         assert!(answered.iter().all(|n| stored.contains(n)));
     }

@@ -17,10 +17,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use store::*;
 
-on_both!(
-    every_interleaving_of_two_holders,
-    racing_holders_never_overlap
-);
+on_both!(every_interleaving_of_two_holders, racing_holders_never_overlap);
 
 /// What a holder does next. It goes on with the lease that it has, like one that does not know what happened meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +64,7 @@ fn interleavings(first: usize, second: usize) -> Vec<Vec<bool>> {
         return vec![[vec![false; first], vec![true; second]].concat()];
     }
     let then = |turn: bool, rest: Vec<Vec<bool>>| {
-        rest.into_iter()
-            .map(move |order| [vec![turn], order].concat())
+        rest.into_iter().map(move |order| [vec![turn], order].concat())
     };
     then(false, interleavings(first - 1, second))
         .chain(then(true, interleavings(first, second - 1)))
@@ -78,18 +74,9 @@ fn interleavings(first: usize, second: usize) -> Vec<Vec<bool>> {
 async fn every_interleaving_of_two_holders(rig: Rig) {
     use Op::{Acquire, Append, Expire, Release, Renew};
     let scripts: [(&[Op], &[Op]); 3] = [
-        (
-            &[Acquire, Append, Renew, Append, Release],
-            &[Expire, Acquire, Append, Renew, Append],
-        ),
-        (
-            &[Acquire, Append, Release, Acquire, Append],
-            &[Acquire, Append, Release, Append, Renew],
-        ),
-        (
-            &[Acquire, Expire, Append, Acquire, Append],
-            &[Acquire, Append, Expire, Release, Append],
-        ),
+        (&[Acquire, Append, Renew, Append, Release], &[Expire, Acquire, Append, Renew, Append]),
+        (&[Acquire, Append, Release, Acquire, Append], &[Acquire, Append, Release, Append, Renew]),
+        (&[Acquire, Expire, Append, Acquire, Append], &[Acquire, Append, Expire, Release, Append]),
     ];
     let stores = [rig.open().await, rig.open().await];
     let (mut orders, mut refused) = (0, 0);
@@ -101,10 +88,7 @@ async fn every_interleaving_of_two_holders(rig: Rig) {
         }
     }
     assert_eq!(orders, 3 * 252);
-    assert!(
-        refused > 500,
-        "{refused} refusals: the scripts do not try enough"
-    );
+    assert!(refused > 500, "{refused} refusals: the scripts do not try enough");
 }
 
 /// Runs one order on a lease and a stream of its own. Returns how often a stale epoch was refused.
@@ -126,10 +110,7 @@ async fn run(
         let context = format!("{name}: {op:?} by {who} in {order:?}");
         let epoch = held[at].as_ref().map_or(0, |l| l.fence.epoch);
         let never = || Lease {
-            fence: Fence {
-                lease: name.into(),
-                epoch: 0,
-            },
+            fence: Fence { lease: name.into(), epoch: 0 },
             holder: who.into(),
             expires_at: jiff::Timestamp::MAX,
         };
@@ -137,11 +118,7 @@ async fn run(
         let answer = match op {
             Op::Acquire => {
                 let lease = store.acquire(name, who, TTL).await.unwrap();
-                assert_eq!(
-                    lease.as_ref().map(|l| l.fence.epoch),
-                    model.acquire(who),
-                    "{context}"
-                );
+                assert_eq!(lease.as_ref().map(|l| l.fence.epoch), model.acquire(who), "{context}");
                 held[at] = lease.or(held[at].take());
                 continue;
             }
@@ -157,17 +134,12 @@ async fn run(
                 }
                 continue;
             }
-            Op::Append => store
-                .append(&lease.fence, name, vec![Record::new(epoch)])
-                .await
-                .map(|_| ()),
+            Op::Append => {
+                store.append(&lease.fence, name, vec![Record::new(epoch)]).await.map(|_| ())
+            }
             Op::Renew => store.renew(&lease, TTL).await.map(|_| ()),
         };
-        assert_eq!(
-            answer.is_ok(),
-            model.is_current(epoch),
-            "{context}: {answer:?}"
-        );
+        assert_eq!(answer.is_ok(), model.is_current(epoch), "{context}: {answer:?}");
         match (answer, op) {
             (Err(error), _) => {
                 assert_eq!(error.code(), Some("stale_epoch"), "{context}");
@@ -177,11 +149,7 @@ async fn run(
             (Ok(()), _) => model.expired = false,
         }
     }
-    let log: Vec<u64> = all(&*stores[0], name)
-        .await
-        .iter()
-        .map(|e| e.epoch)
-        .collect();
+    let log: Vec<u64> = all(&*stores[0], name).await.iter().map(|e| e.epoch).collect();
     assert_eq!(log, model.log, "{name}: {order:?}");
     refused
 }
@@ -222,27 +190,11 @@ async fn racing_holders_never_overlap(rig: Rig) {
 /// One event of a random history over few leases, streams and resources, so that they meet often.
 #[derive(Clone, Debug)]
 enum Event {
-    Acquire {
-        lease: usize,
-        holder: usize,
-    },
-    Renew {
-        lease: usize,
-        holder: usize,
-    },
-    Release {
-        lease: usize,
-        holder: usize,
-    },
-    Append {
-        lease: usize,
-        holder: usize,
-        stream: usize,
-        changes: Vec<(u32, bool)>,
-    },
-    Wait {
-        seconds: u64,
-    },
+    Acquire { lease: usize, holder: usize },
+    Renew { lease: usize, holder: usize },
+    Release { lease: usize, holder: usize },
+    Append { lease: usize, holder: usize, stream: usize, changes: Vec<(u32, bool)> },
+    Wait { seconds: u64 },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -287,10 +239,7 @@ async fn history(events: Vec<Event>) {
                 now += seconds;
             }
             Event::Acquire { lease, holder } => {
-                let got = store
-                    .acquire(NAMES[lease], NAMES[holder], TTL)
-                    .await
-                    .unwrap();
+                let got = store.acquire(NAMES[lease], NAMES[holder], TTL).await.unwrap();
                 assert_eq!(
                     got.as_ref().map(|l| l.fence.epoch),
                     models[lease].acquire(NAMES[holder])
@@ -319,12 +268,7 @@ async fn history(events: Vec<Event>) {
                     models[lease].holder = None;
                 }
             }
-            Event::Append {
-                lease,
-                holder,
-                stream,
-                changes,
-            } => {
+            Event::Append { lease, holder, stream, changes } => {
                 let Some(mine) = held.get(&(lease, holder)) else {
                     continue;
                 };
@@ -335,9 +279,7 @@ async fn history(events: Vec<Event>) {
                         if *there { put(&it) } else { remove(&it) }
                     })
                     .collect();
-                let answer = store
-                    .append(&mine.fence, NAMES[stream], records.clone())
-                    .await;
+                let answer = store.append(&mine.fence, NAMES[stream], records.clone()).await;
                 assert_eq!(
                     answer.is_ok(),
                     models[lease].is_current(mine.fence.epoch),
@@ -358,11 +300,7 @@ async fn history(events: Vec<Event>) {
         }
     }
     for (stream, log) in &streams {
-        let stored: Vec<Record> = all(&store, stream)
-            .await
-            .into_iter()
-            .map(|e| e.record)
-            .collect();
+        let stored: Vec<Record> = all(&store, stream).await.into_iter().map(|e| e.record).collect();
         assert_eq!(&stored, log);
     }
     let stored = store.catalog(None).complete().await.unwrap().into_items();

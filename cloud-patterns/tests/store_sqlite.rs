@@ -34,16 +34,10 @@ async fn what_is_no_store_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.db");
     let foreign = {
-        let options = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true);
-        let mut c = sqlx::SqliteConnection::connect_with(&options)
-            .await
-            .unwrap();
-        sqlx::raw_sql("CREATE TABLE theirs (x)")
-            .execute(&mut c)
-            .await
-            .unwrap();
+        let options =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut c = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE theirs (x)").execute(&mut c).await.unwrap();
         c.close().await.unwrap();
         std::fs::read(&path).unwrap()
     };
@@ -71,18 +65,11 @@ async fn a_damaged_page_is_told() {
     let path = folder.path().join("x.db");
     let rig = open(&path).await.unwrap();
     let fence = lease(&rig, "l").await.fence;
-    rig.append(&fence, "s", (0..2000).map(Record::new).collect())
-        .await
-        .unwrap();
+    rig.append(&fence, "s", (0..2000).map(Record::new).collect()).await.unwrap();
     // Moves the log into the file, so that the damage below is in what is read.
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut c = sqlx::SqliteConnection::connect_with(&options)
-        .await
-        .unwrap();
-    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut c)
-        .await
-        .unwrap();
+    let mut c = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut c).await.unwrap();
     c.close().await.unwrap();
     drop(rig);
     let copy = folder.path().join("copy.db");
@@ -102,9 +89,7 @@ async fn a_damaged_page_is_told() {
 #[tokio::test]
 async fn a_path_that_cannot_be_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let error = open(&folder.path().join("no/such/folder.db"))
-        .await
-        .unwrap_err();
+    let error = open(&folder.path().join("no/such/folder.db")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(error.to_string().contains("no/such"), "{error}");
     let error = open(folder.path()).await.unwrap_err();
@@ -120,17 +105,10 @@ async fn the_file_is_ours_alone_whatever_its_name() {
         let path = folder.path().join(name);
         let store = open(&path).await.unwrap();
         let fence = lease(&store, "l").await.fence;
-        store
-            .append(&fence, "s", vec![Record::new(1)])
-            .await
-            .unwrap();
+        store.append(&fence, "s", vec![Record::new(1)]).await.unwrap();
         for file in std::fs::read_dir(folder.path()).unwrap() {
             let file = file.unwrap();
-            assert_eq!(
-                file.metadata().unwrap().permissions().mode() & 0o777,
-                0o600,
-                "{file:?}"
-            );
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
         }
         assert_eq!(all(&open(&path).await.unwrap(), "s").await.len(), 1);
     }
@@ -141,16 +119,11 @@ async fn the_file_is_ours_alone_whatever_its_name() {
 async fn a_paused_clock_does_not_run_on() {
     let clock = Arc::new(TokioClock::starting_at(jiff::Timestamp::UNIX_EPOCH));
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path().join("x.db"), clock.clone())
-        .await
-        .unwrap();
+    let store = SqliteStore::open(folder.path().join("x.db"), clock.clone()).await.unwrap();
     let work = async {
         let fence = lease(&store, "l").await.fence;
         for n in 0..50 {
-            store
-                .append(&fence, "s", vec![Record::new(n)])
-                .await
-                .unwrap();
+            store.append(&fence, "s", vec![Record::new(n)]).await.unwrap();
         }
         all(&store, "s").await.len()
     };
@@ -162,20 +135,12 @@ async fn a_paused_clock_does_not_run_on() {
 #[test]
 fn a_store_whose_runtime_has_ended_says_so() {
     let runtime = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap()
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     };
     let first = runtime();
-    let store = first
-        .block_on(SqliteStore::in_memory(Arc::new(SystemClock)))
-        .unwrap();
+    let store = first.block_on(SqliteStore::in_memory(Arc::new(SystemClock))).unwrap();
     first.shutdown_timeout(Duration::from_secs(5));
-    let error = runtime()
-        .block_on(store.acquire("l", "me", TTL))
-        .unwrap_err();
+    let error = runtime().block_on(store.acquire("l", "me", TTL)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
 }
 
@@ -184,14 +149,9 @@ async fn processes_share_a_file_and_corrupt_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.db");
     // All four make the file, too: none is there yet.
-    let children: Vec<_> = (0..4)
-        .map(|n| spawn("append", &path, &n.to_string()))
-        .collect();
+    let children: Vec<_> = (0..4).map(|n| spawn("append", &path, &n.to_string())).collect();
     for mut child in children {
-        let status = tokio::task::spawn_blocking(move || child.wait())
-            .await
-            .unwrap()
-            .unwrap();
+        let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
         assert!(status.success());
     }
     let store = open(&path).await.unwrap();
@@ -205,12 +165,7 @@ async fn processes_share_a_file_and_corrupt_nothing() {
     assert_eq!(
         std::fs::read_dir(folder.path())
             .unwrap()
-            .filter(|f| f
-                .as_ref()
-                .unwrap()
-                .file_name()
-                .to_string_lossy()
-                .starts_with('.'))
+            .filter(|f| f.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
             .count(),
         0
     );
@@ -227,10 +182,7 @@ async fn a_killed_process_leaves_whole_appends_only() {
         wait_until("both write", &WaitOptions::default(), || async {
             let entries = all(&store, "shared").await;
             let new = &entries[seen..];
-            let by = |name: &str| {
-                new.iter()
-                    .any(|e| e.record.body[0] == json!(format!("{name}")))
-            };
+            let by = |name: &str| new.iter().any(|e| e.record.body[0] == json!(format!("{name}")));
             Ok((by("a") && by("b")).then_some(()))
         })
         .await
@@ -246,23 +198,8 @@ async fn a_killed_process_leaves_whole_appends_only() {
         assert!(store.rebuild_catalog().await.unwrap().was_right());
     }
     // The dead one's lease is in the way until it expires, or until it is back.
-    assert!(
-        store
-            .acquire("a", "somebody else", TTL)
-            .await
-            .unwrap()
-            .is_none()
-    );
-    assert_eq!(
-        store
-            .acquire("a", "a", TTL)
-            .await
-            .unwrap()
-            .unwrap()
-            .fence
-            .epoch,
-        9
-    );
+    assert!(store.acquire("a", "somebody else", TTL).await.unwrap().is_none());
+    assert_eq!(store.acquire("a", "a", TTL).await.unwrap().unwrap().fence.epoch, 9);
 }
 
 #[tokio::test]
@@ -312,9 +249,7 @@ fn helper(program: &Path, what: &str, path: &Path, name: &str) -> Command {
 }
 
 fn spawn(what: &str, path: &Path, name: &str) -> Child {
-    helper(&std::env::current_exe().unwrap(), what, path, name)
-        .spawn()
-        .unwrap()
+    helper(&std::env::current_exe().unwrap(), what, path, name).spawn().unwrap()
 }
 
 /// No test of its own: what the tests above run as other processes.
@@ -333,34 +268,19 @@ async fn helper_process() {
         return;
     }
     let store = Arc::new(opened.unwrap());
-    let lease = store
-        .acquire(&name, &name, TTL)
-        .await
-        .unwrap()
-        .expect("only this process wants it");
+    let lease =
+        store.acquire(&name, &name, TTL).await.unwrap().expect("only this process wants it");
     let mut number = 0_u32;
     loop {
         let appends = (0..10).map(|n| {
             let (store, fence, name) = (Arc::clone(&store), lease.fence.clone(), name.clone());
             let body = json!([name, number + n]);
             tokio::spawn(async move {
-                let made = Record {
-                    body: body.clone(),
-                    ..put(&resource(&name, n))
-                };
-                let pair = vec![
-                    made,
-                    Record {
-                        body,
-                        ..remove(&resource("x", n))
-                    },
-                ];
+                let made = Record { body: body.clone(), ..put(&resource(&name, n)) };
+                let pair = vec![made, Record { body, ..remove(&resource("x", n)) }];
                 store.append(&fence, "shared", pair).await.unwrap();
                 let own = format!("own/{name}");
-                store
-                    .append(&fence, &own, vec![Record::new(n)])
-                    .await
-                    .unwrap();
+                store.append(&fence, &own, vec![Record::new(n)]).await.unwrap();
             })
         });
         for done in join_all(appends).await {

@@ -129,12 +129,8 @@ pub struct Handlers(Arc<BTreeMap<String, Arc<dyn ActionHandler>>>);
 /// Those that are built in: [`PutObject`], [`CreateTable`], [`SetRecord`], [`Abandon`].
 impl Default for Handlers {
     fn default() -> Self {
-        let built_in: [Arc<dyn ActionHandler>; 4] = [
-            Arc::new(PutObject),
-            Arc::new(CreateTable),
-            Arc::new(SetRecord),
-            Arc::new(Abandon),
-        ];
+        let built_in: [Arc<dyn ActionHandler>; 4] =
+            [Arc::new(PutObject), Arc::new(CreateTable), Arc::new(SetRecord), Arc::new(Abandon)];
         let by_name = built_in.into_iter().map(|h| (h.name().to_owned(), h));
         Self(Arc::new(by_name.collect()))
     }

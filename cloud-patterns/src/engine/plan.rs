@@ -209,14 +209,9 @@ impl fmt::Display for Plan {
             (radius.calls, "call"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
-        let counts: Vec<_> = counts
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
+        let counts: Vec<_> = counts.map(|(count, what)| format!("{count} {what}")).collect();
         let clouds: BTreeSet<_> = self.steps.iter().map(|step| &step.cloud).collect();
-        let (steps, clouds) = (
-            plural(self.steps.len(), "step"),
-            plural(clouds.len(), "cloud"),
-        );
+        let (steps, clouds) = (plural(self.steps.len(), "step"), plural(clouds.len(), "cloud"));
         let (counts, cost) = (counts.join(", "), self.monthly_cost());
         write!(f, "{purpose}: {steps} on {clouds} ({counts}), {cost}")
     }

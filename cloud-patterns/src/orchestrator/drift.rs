@@ -114,11 +114,7 @@ impl fmt::Display for Drift {
                         write!(f, " ({reason})")?;
                     }
                 }
-                DriftKind::Changed {
-                    field,
-                    wanted,
-                    found,
-                } => {
+                DriftKind::Changed { field, wanted, found } => {
                     let found = found.as_deref().unwrap_or("nothing");
                     write!(f, "{field} is {found}, was made as {wanted}")?;
                 }
@@ -157,16 +153,12 @@ impl Orchestrator {
             }
             if let Some(Some(plan)) = plans.get(&owned.plan) {
                 let changes = changes(plan, &owned, &live);
-                items.extend(changes.into_iter().map(|kind| DriftItem {
-                    owned: owned.clone(),
-                    kind,
-                }));
+                items.extend(
+                    changes.into_iter().map(|kind| DriftItem { owned: owned.clone(), kind }),
+                );
             }
         }
-        Ok(Drift {
-            deployment: deployment.to_owned(),
-            items,
-        })
+        Ok(Drift { deployment: deployment.to_owned(), items })
     }
 }
 
@@ -189,10 +181,7 @@ fn out_of_service(live: &Resource) -> Option<DriftKind> {
         ResourceStatus::Deleting | ResourceStatus::Deleted => Some(DriftKind::Missing),
         status @ (ResourceStatus::Failed | ResourceStatus::Stopped | ResourceStatus::Stopping) => {
             let reason = live.configuration["status_reason"].as_str();
-            Some(DriftKind::Failed {
-                status,
-                reason: reason.map(str::to_owned),
-            })
+            Some(DriftKind::Failed { status, reason: reason.map(str::to_owned) })
         }
         _ => None,
     }

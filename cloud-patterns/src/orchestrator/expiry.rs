@@ -15,16 +15,10 @@ pub(super) fn set(plan: &mut Plan, expires_in: Option<Duration>) {
         .and_then(|after| plan.created_at.checked_add(after).ok());
     let Some(at) = at else { return };
     for step in &mut plan.steps {
-        if let Action::Create {
-            spec: Value::Object(spec),
-            ..
-        } = &mut step.action
+        if let Action::Create { spec: Value::Object(spec), .. } = &mut step.action
             && let Value::Object(tags) = spec.entry("tags").or_insert_with(|| json!({}))
         {
-            tags.insert(
-                Ownership::EXPIRES.to_owned(),
-                at.as_second().to_string().into(),
-            );
+            tags.insert(Ownership::EXPIRES.to_owned(), at.as_second().to_string().into());
         }
     }
 }

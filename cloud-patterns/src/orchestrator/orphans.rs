@@ -135,9 +135,8 @@ impl Orchestrator {
 
 fn claim(state: &PlanState, owners: &[&Ownership], claims: &mut HashSet<ClientToken>) {
     let progress = state.plan.steps.iter().zip(&state.steps);
-    let last: BTreeMap<&str, u32> = progress
-        .map(|(step, p)| (step.id.as_str(), p.generation))
-        .collect();
+    let last: BTreeMap<&str, u32> =
+        progress.map(|(step, p)| (step.id.as_str(), p.generation)).collect();
     for owner in owners {
         let last = last.get(owner.step.as_str()).copied().unwrap_or(0);
         let token = |generation| ClientToken::derive(&state.plan.id, &owner.step, generation);
@@ -154,11 +153,7 @@ async fn list_tagged(
     unlisted: &mut Vec<Unlisted>,
 ) {
     let mut not_listed = |region: Option<Region>, error: Error| {
-        unlisted.push(Unlisted {
-            cloud: cloud.id().clone(),
-            region,
-            error,
-        });
+        unlisted.push(Unlisted { cloud: cloud.id().clone(), region, error });
     };
     let regions = match cloud.regions().await {
         Ok(regions) => regions,

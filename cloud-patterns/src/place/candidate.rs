@@ -78,9 +78,7 @@ impl<'a> Candidate<'a> {
         let on_demand = |price: &&Price| price.purchase == Purchase::OnDemand;
         let mut rates: HashMap<_, &Money> = HashMap::new();
         for price in region.prices.iter().flatten().filter(on_demand) {
-            let least = rates
-                .entry((price.resource_type, price.unit))
-                .or_insert(&price.price);
+            let least = rates.entry((price.resource_type, price.unit)).or_insert(&price.price);
             if (&price.price.currency, price.price.amount) < (&least.currency, least.amount) {
                 *least = &price.price;
             }
@@ -99,9 +97,7 @@ impl<'a> Candidate<'a> {
     }
 
     pub(super) fn quotas(&self) -> &'a [Quota] {
-        self.region
-            .and_then(|r| r.quotas.as_deref())
-            .unwrap_or_default()
+        self.region.and_then(|r| r.quotas.as_deref()).unwrap_or_default()
     }
 
     /// What a component gets here, or why it cannot be here.
@@ -117,8 +113,7 @@ impl<'a> Candidate<'a> {
             (None, Ok(_)) => return Err("the cloud has no such region".into()),
         };
         self.allows(requirements, region)?;
-        spec.check(&self.cloud.capabilities)
-            .map_err(|e| e.message().to_owned())?;
+        spec.check(&self.cloud.capabilities).map_err(|e| e.message().to_owned())?;
         let offer = self.price(spec, region, fits)?;
         let by_cost = requirements.optimize_for == Some(OptimizeFor::Cost);
         if by_cost && has_price(spec) && offer.unit_cost.is_none() && offer.rate.is_none() {
@@ -128,11 +123,7 @@ impl<'a> Candidate<'a> {
     }
 
     fn allows(&self, requirements: &Requirements, region: &ObservedRegion) -> Result<(), String> {
-        let Location {
-            cloud,
-            region: code,
-            ..
-        } = &self.place;
+        let Location { cloud, region: code, .. } = &self.place;
         let r = requirements;
         if r.forbidden_clouds.contains(cloud) {
             return Err("the cloud is forbidden".into());
@@ -150,28 +141,16 @@ impl<'a> Candidate<'a> {
             let Some(country) = &region.info.country else {
                 return Err("its country is unknown".into());
             };
-            if !r
-                .allowed_countries
-                .iter()
-                .any(|c| c.eq_ignore_ascii_case(country))
-            {
+            if !r.allowed_countries.iter().any(|c| c.eq_ignore_ascii_case(country)) {
                 return Err(format!(
                     "it lies in {country}, which is not among the countries allowed"
                 ));
             }
         }
         let attested = |regime: &&String| {
-            region
-                .info
-                .compliance
-                .iter()
-                .any(|a| a.eq_ignore_ascii_case(regime))
+            region.info.compliance.iter().any(|a| a.eq_ignore_ascii_case(regime))
         };
-        if let Some(missing) = r
-            .compliance_requirements
-            .iter()
-            .find(|regime| !attested(regime))
-        {
+        if let Some(missing) = r.compliance_requirements.iter().find(|regime| !attested(regime)) {
             return Err(format!("it is not attested for {missing}"));
         }
         match region.info.available {
@@ -221,10 +200,7 @@ impl<'a> Candidate<'a> {
                 let mut vcpu = 0u64;
                 for pool in &spec.node_pools {
                     let fit = self.fit(&pool.size, Purchase::OnDemand, region, fits)?;
-                    let nodes = fit
-                        .hourly
-                        .as_ref()
-                        .and_then(|p| monthly(p, u64::from(pool.count)));
+                    let nodes = fit.hourly.as_ref().and_then(|p| monthly(p, u64::from(pool.count)));
                     cost = cost.zip(nodes).and_then(|(a, b)| a.checked_add(&b).ok());
                     vcpu = vcpu.saturating_add(fit.vcpu.saturating_mul(u64::from(pool.count)));
                 }
@@ -235,23 +211,13 @@ impl<'a> Candidate<'a> {
                 }
             }
             Typed::Bucket(_) => {
-                let rate = self
-                    .rates
-                    .get(&(ResourceType::Storage, PriceUnit::GibMonth));
-                by_use(
-                    Quota::BUCKETS,
-                    rate.map(|price| ((*price).clone(), "GiB and month")),
-                )
+                let rate = self.rates.get(&(ResourceType::Storage, PriceUnit::GibMonth));
+                by_use(Quota::BUCKETS, rate.map(|price| ((*price).clone(), "GiB and month")))
             }
             Typed::Network(_) => by_use(Quota::NETWORKS, None),
             Typed::Function(_) => {
-                let rate = self
-                    .rates
-                    .get(&(ResourceType::Serverless, PriceUnit::MillionRequests));
-                by_use(
-                    Quota::FUNCTIONS,
-                    rate.map(|price| ((*price).clone(), "million calls")),
-                )
+                let rate = self.rates.get(&(ResourceType::Serverless, PriceUnit::MillionRequests));
+                by_use(Quota::FUNCTIONS, rate.map(|price| ((*price).clone(), "million calls")))
             }
         })
     }
@@ -273,9 +239,7 @@ impl<'a> Candidate<'a> {
     ) -> Result<Fit, String> {
         let key = (self.place.clone(), size.clone(), purchase);
         let found = fits.0.entry(key);
-        found
-            .or_insert_with(|| self.find_fit(size, purchase, region))
-            .clone()
+        found.or_insert_with(|| self.find_fit(size, purchase, region)).clone()
     }
 
     /// The cheapest type that fits; without prices, the smallest.
@@ -317,11 +281,9 @@ impl<'a> Candidate<'a> {
                         hourly: hourly(&t.name),
                     }),
                     // Which types there are is unknown: the cloud itself will choose.
-                    None if types.is_empty() => Ok(Fit {
-                        name: None,
-                        vcpu: u64::from(*vcpu),
-                        hourly: None,
-                    }),
+                    None if types.is_empty() => {
+                        Ok(Fit { name: None, vcpu: u64::from(*vcpu), hourly: None })
+                    }
                     None => Err(format!(
                         "it has no instance type with {vcpu} vCPU, {memory} of memory and {gpu} GPU"
                     )),
@@ -337,11 +299,7 @@ pub(super) fn has_price(spec: &Typed) -> bool {
 }
 
 fn by_use(quota: &'static str, rate: Option<(Money, &'static str)>) -> Offer {
-    Offer {
-        rate,
-        takes: vec![(quota, 1)],
-        ..Offer::default()
-    }
+    Offer { rate, takes: vec![(quota, 1)], ..Offer::default() }
 }
 
 /// So many of an hourly price, for a month.

@@ -25,14 +25,9 @@ pub(super) struct Member<'a> {
 
 impl<'a> Member<'a> {
     pub(super) fn new(wanted: &'a Wanted<'a>) -> Result<Self> {
-        let spec = wanted
-            .component
-            .typed(&wanted.resource_name)
-            .map_err(|fault| {
-                fault
-                    .error
-                    .context(format_args!("component '{}'", wanted.component.name))
-            })?;
+        let spec = wanted.component.typed(&wanted.resource_name).map_err(|fault| {
+            fault.error.context(format_args!("component '{}'", wanted.component.name))
+        })?;
         Ok(Self { wanted, spec })
     }
 
@@ -62,11 +57,7 @@ pub(super) fn groups(wanted: &[Wanted<'_>]) -> Vec<Vec<usize>> {
         .collect();
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (i, w) in wanted.iter().enumerate() {
-        let network = w
-            .component
-            .network
-            .as_deref()
-            .and_then(|name| networks.get(name));
+        let network = w.component.network.as_deref().and_then(|name| networks.get(name));
         groups.entry(*network.unwrap_or(&i)).or_default().push(i);
     }
     groups.into_values().collect()
@@ -90,10 +81,7 @@ impl Score {
     fn is_better_than(&self, other: &Self) -> bool {
         let order = self.latency_ms.total_cmp(&other.latency_ms);
         let order = order.then(self.unpriced.cmp(&other.unpriced));
-        order
-            .then(self.cost.cmp(&other.cost))
-            .then(self.rate.cmp(&other.rate))
-            .is_lt()
+        order.then(self.cost.cmp(&other.cost)).then(self.rate.cmp(&other.rate)).is_lt()
     }
 
     /// Why this place was not taken, and the best was.
@@ -138,9 +126,7 @@ pub(super) fn place_group(
     let mut currency = None;
     for (c, candidate) in candidates.iter().enumerate() {
         let suited = offers(members, candidate, excluded, fits).and_then(|offers| {
-            quotas
-                .have_room(candidate, members, &offers)
-                .map_err(all(members))?;
+            quotas.have_room(candidate, members, &offers).map_err(all(members))?;
             let score = score(members, candidate, candidates, &offers, &mut currency)
                 .map_err(all(members))?;
             Ok((c, offers, score))
@@ -166,24 +152,15 @@ pub(super) fn place_group(
         let why = behind.behind(score, &chosen.place);
         for list in &mut rejected {
             let place = candidates[*other].place.clone();
-            list.push(Rejection {
-                place,
-                why: why.clone(),
-            });
+            list.push(Rejection { place, why: why.clone() });
         }
     }
     quotas.take(chosen, members, offers);
     let unsuited = candidates.len() - feasible.len();
-    let placed = members
-        .iter()
-        .zip(offers)
-        .zip(rejected)
-        .map(|((member, offer), mut rejected)| {
-            rejected.sort_by(|a, b| a.place.cmp(&b.place));
-            placed(
-                member, members, offer, chosen, candidates, rejected, unsuited,
-            )
-        });
+    let placed = members.iter().zip(offers).zip(rejected).map(|((member, offer), mut rejected)| {
+        rejected.sort_by(|a, b| a.place.cmp(&b.place));
+        placed(member, members, offer, chosen, candidates, rejected, unsuited)
+    });
     Ok(placed.collect())
 }
 
@@ -217,10 +194,7 @@ fn offers(
         .collect();
     let first = members.iter().zip(&answers).find_map(|(member, answer)| {
         let why = answer.as_ref().err()?;
-        Some(format!(
-            "not for '{}', which goes along: {why}",
-            member.name()
-        ))
+        Some(format!("not for '{}', which goes along: {why}", member.name()))
     });
     match first {
         None => Ok(answers.into_iter().flatten().collect()),
@@ -328,10 +302,7 @@ fn placed(
     }
     let latency = member.target().and_then(|target| {
         let ms = latency_ms(target, chosen, candidates)?;
-        figures.insert(
-            format!("round trip to {target}, estimated"),
-            format!("{ms:.1} ms"),
-        );
+        figures.insert(format!("round trip to {target}, estimated"), format!("{ms:.1} ms"));
         Some(ms)
     });
     let suited = rejected.len() + 1 - unsuited;
@@ -344,18 +315,10 @@ fn placed(
         (None, None) => "the best of the places that suit",
     };
     let mut why = why.to_owned();
-    let others: Vec<_> = members
-        .iter()
-        .map(|m| m.name())
-        .filter(|n| *n != member.name())
-        .collect();
+    let others: Vec<_> = members.iter().map(|m| m.name()).filter(|n| *n != member.name()).collect();
     if !others.is_empty() && member.wanted.pinned.is_none() {
         let shown: Vec<_> = others.iter().take(5).map(|n| format!("'{n}'")).collect();
-        let more = if others.len() > shown.len() {
-            ", …"
-        } else {
-            ""
-        };
+        let more = if others.len() > shown.len() { ", …" } else { "" };
         why.push_str(&format!(", together with {}{more}", shown.join(", ")));
     }
     Placed {
@@ -375,12 +338,7 @@ fn placed(
 /// One place for each replica: the zones of the region in turn, where instances can be put into zones.
 fn places(member: &Member<'_>, chosen: &Candidate<'_>, replicas: u32) -> Vec<Location> {
     let none = Vec::new();
-    let can = chosen
-        .cloud
-        .capabilities
-        .compute
-        .as_ref()
-        .is_some_and(|c| c.zones);
+    let can = chosen.cloud.capabilities.compute.as_ref().is_some_and(|c| c.zones);
     let zones = chosen.region.map_or(&none, |region| &region.info.zones);
     let place = |replica: u32| {
         let mut place = chosen.place.clone();
@@ -406,20 +364,10 @@ fn nowhere(members: &[&Member<'_>], rejected: &[Vec<Rejection>]) -> Error {
             *why = &rejection.why;
         }
     }
-    let reasons: Vec<_> = reasons
-        .iter()
-        .map(|(place, why)| format!("{place}: {why}"))
-        .collect();
+    let reasons: Vec<_> = reasons.iter().map(|(place, why)| format!("{place}: {why}")).collect();
     let message = match reasons.is_empty() {
-        true => format!(
-            "there is no place for {}: no cloud has a region",
-            names.join(" and ")
-        ),
-        false => format!(
-            "there is no place for {}: {}",
-            names.join(" and "),
-            reasons.join("; ")
-        ),
+        true => format!("there is no place for {}: no cloud has a region", names.join(" and ")),
+        false => format!("there is no place for {}: {}", names.join(" and "), reasons.join("; ")),
     };
     Error::new(ErrorKind::CapacityUnavailable, message)
         .with_code("no_place")

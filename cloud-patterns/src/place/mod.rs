@@ -83,23 +83,14 @@ pub struct Placement {
 /// [`InvalidInput`](ErrorKind::InvalidInput) for a target region that no cloud has, or a spec that cannot be read.
 pub fn place(request: &Request<'_>) -> Result<Placement> {
     let candidates = Candidate::all(request.observation);
-    let members = request
-        .wanted
-        .iter()
-        .map(Member::new)
-        .collect::<Result<Vec<_>>>()?;
+    let members = request.wanted.iter().map(Member::new).collect::<Result<Vec<_>>>()?;
     let mut placed: Vec<Option<Placed>> = request.wanted.iter().map(|_| None).collect();
     let mut quotas = Quotas::default();
     let mut prices = candidate::Fits::default();
     for group in group::groups(&request.wanted) {
         let members: Vec<&Member<'_>> = group.iter().map(|i| &members[*i]).collect();
-        let chosen = group::place_group(
-            &members,
-            &candidates,
-            request.excluded,
-            &mut quotas,
-            &mut prices,
-        )?;
+        let chosen =
+            group::place_group(&members, &candidates, request.excluded, &mut quotas, &mut prices)?;
         for (i, one) in group.into_iter().zip(chosen) {
             placed[i] = Some(one);
         }

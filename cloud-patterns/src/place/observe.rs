@@ -59,9 +59,7 @@ pub struct ObservedRegion {
 /// ```
 pub async fn observe(clouds: &Clouds) -> Observation {
     let clouds = clouds.iter().map(|cloud| observe_cloud(&**cloud));
-    Observation {
-        clouds: future::join_all(clouds).await,
-    }
+    Observation { clouds: future::join_all(clouds).await }
 }
 
 async fn observe_cloud(cloud: &dyn Cloud) -> ObservedCloud {
@@ -105,20 +103,14 @@ async fn observe_region(cloud: &dyn Cloud, info: RegionInfo) -> ObservedRegion {
 }
 
 async fn instance_types(cloud: &dyn Cloud, info: &RegionInfo) -> Result<Vec<InstanceType>> {
-    let query = ListQuery {
-        region: Some(info.region.clone()),
-        ..ListQuery::default()
-    };
+    let query = ListQuery { region: Some(info.region.clone()), ..ListQuery::default() };
     let compute = cloud.compute()?;
     let types = compute.list_instance_types(&query).complete().await?;
     Ok(types.into_items())
 }
 
 async fn prices(cloud: &dyn Cloud, info: &RegionInfo) -> Result<Vec<Price>> {
-    let query = PriceQuery {
-        region: Some(info.region.clone()),
-        ..PriceQuery::default()
-    };
+    let query = PriceQuery { region: Some(info.region.clone()), ..PriceQuery::default() };
     let billing = cloud.billing()?;
     let prices = billing.list_prices(&query).complete().await?;
     Ok(prices.into_items())

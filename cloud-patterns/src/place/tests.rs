@@ -68,9 +68,7 @@ fn three() -> Observation {
     us.info.zones = vec![Zone::new("us-1a").unwrap(), Zone::new("us-1b").unwrap()];
     let mut uk = region("uk-1", None);
     uk.info.coordinates = Some((51.5, -0.1));
-    Observation {
-        clouds: vec![cloud("a", vec![eu, uk]), cloud("b", vec![us])],
-    }
+    Observation { clouds: vec![cloud("a", vec![eu, uk]), cloud("b", vec![us])] }
 }
 
 fn web() -> Component {
@@ -89,12 +87,7 @@ fn wanted(component: &Component) -> Wanted<'_> {
 fn place_all(components: &[Component], observation: &Observation) -> Result<Vec<Placed>> {
     let wanted = components.iter().map(wanted).collect();
     let excluded = BTreeMap::new();
-    Ok(place(&Request {
-        wanted,
-        observation,
-        excluded: &excluded,
-    })?
-    .placed)
+    Ok(place(&Request { wanted, observation, excluded: &excluded })?.placed)
 }
 
 fn place_one(component: &Component, observation: &Observation) -> Result<Choice> {
@@ -103,10 +96,7 @@ fn place_one(component: &Component, observation: &Observation) -> Result<Choice>
 }
 
 fn where_and_why_not(choice: &Choice) -> (String, Vec<String>) {
-    let rejected = choice
-        .rejected
-        .iter()
-        .map(|r| format!("{}: {}", r.place, r.why));
+    let rejected = choice.rejected.iter().map(|r| format!("{}: {}", r.place, r.why));
     (choice.places[0].to_string(), rejected.collect())
 }
 
@@ -124,16 +114,10 @@ fn the_cheapest_by_default_and_by_wish() {
     );
     web.requirements.optimize_for = Some(OptimizeFor::Cost);
     let choice = place_one(&web, &three()).unwrap();
-    assert_eq!(
-        choice.monthly_cost,
-        Some(Money::usd("7.30".parse().unwrap()))
-    );
+    assert_eq!(choice.monthly_cost, Some(Money::usd("7.30".parse().unwrap())));
     assert_eq!(choice.figures["instance type"], "small");
     let (_, rejected) = where_and_why_not(&choice);
-    assert_eq!(
-        rejected[1],
-        "a/uk-1: its price is unknown, and cost is to be optimised"
-    );
+    assert_eq!(rejected[1], "a/uk-1: its price is unknown, and cost is to be optimised");
 }
 
 #[test]
@@ -143,18 +127,13 @@ fn the_nearest_for_latency() {
     let choice = place_one(&web, &three()).unwrap();
     let (place, rejected) = where_and_why_not(&choice);
     assert_eq!(place, "a/uk-1");
-    assert!(
-        rejected[0].starts_with("a/eu-1: farther: about 10."),
-        "{rejected:?}"
-    );
+    assert!(rejected[0].starts_with("a/eu-1: farther: about 10."), "{rejected:?}");
     assert_eq!(choice.figures["round trip to uk-1, estimated"], "0.0 ms");
     web.requirements.target_region = Some(Region::new("mars-1").unwrap());
     let error = place_one(&web, &three()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(
-        error
-            .to_string()
-            .contains("'mars-1', which no cloud has; accepted: eu-1, uk-1, us-1"),
+        error.to_string().contains("'mars-1', which no cloud has; accepted: eu-1, uk-1, us-1"),
         "{error}"
     );
 }
@@ -172,26 +151,14 @@ fn each_requirement_rules_places_out_with_its_reason() {
             "a/eu-1",
             "b/us-1: the cloud is not among those allowed",
         ),
-        (
-            json!({"forbidden_clouds": ["b"]}),
-            "a/eu-1",
-            "b/us-1: the cloud is forbidden",
-        ),
+        (json!({"forbidden_clouds": ["b"]}), "a/eu-1", "b/us-1: the cloud is forbidden"),
         (
             json!({"allowed_regions": ["eu-1"]}),
             "a/eu-1",
             "b/us-1: the region is not among those allowed",
         ),
-        (
-            json!({"forbidden_regions": ["us-1"]}),
-            "a/eu-1",
-            "b/us-1: the region is forbidden",
-        ),
-        (
-            json!({"allowed_countries": ["de"]}),
-            "a/eu-1",
-            "a/uk-1: its country is unknown",
-        ),
+        (json!({"forbidden_regions": ["us-1"]}), "a/eu-1", "b/us-1: the region is forbidden"),
+        (json!({"allowed_countries": ["de"]}), "a/eu-1", "a/uk-1: its country is unknown"),
         (
             json!({"allowed_countries": ["DE"]}),
             "a/eu-1",
@@ -220,10 +187,7 @@ fn what_a_place_cannot_do_rules_it_out() {
     let mut down = three();
     down.clouds[1].regions.as_mut().unwrap()[0].info.available = false;
     let (_, rejected) = where_and_why_not(&place_one(&web(), &down).unwrap());
-    assert!(
-        rejected.contains(&"b/us-1: the region is down".to_owned()),
-        "{rejected:?}"
-    );
+    assert!(rejected.contains(&"b/us-1: the region is down".to_owned()), "{rejected:?}");
     let mut silent = three();
     silent.clouds[1].regions = Err("unavailable: no route".into());
     let (_, rejected) = where_and_why_not(&place_one(&web(), &silent).unwrap());
@@ -233,17 +197,10 @@ fn what_a_place_cannot_do_rules_it_out() {
         "{rejected:?}"
     );
     let mut huge = web();
-    huge.spec.insert(
-        "size".into(),
-        json!({"at_least": {"vcpu": 64, "memory": "1GiB"}}),
-    );
+    huge.spec.insert("size".into(), json!({"at_least": {"vcpu": 64, "memory": "1GiB"}}));
     let error = place_one(&huge, &three()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CapacityUnavailable);
-    for place in [
-        "a/eu-1: it has no instance type with 64 vCPU",
-        "a/uk-1: ",
-        "b/us-1: ",
-    ] {
+    for place in ["a/eu-1: it has no instance type with 64 vCPU", "a/uk-1: ", "b/us-1: "] {
         assert!(error.to_string().contains(place), "{error}");
     }
 }
@@ -303,12 +260,7 @@ fn who_shares_a_network_goes_to_one_place() {
     );
     web.requirements.allowed_clouds = vec![CloudId::new("b").unwrap()];
     let error = place_all(&[web, main], &three()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("there is no place for 'web' and 'main'"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("there is no place for 'web' and 'main'"), "{error}");
 }
 
 #[test]
@@ -323,12 +275,9 @@ fn pins_exclusions_and_currencies_are_minded() {
         ..wanted(&web)
     };
     let none = BTreeMap::new();
-    let answer = place(&Request {
-        wanted: vec![pinned],
-        observation: &observation,
-        excluded: &none,
-    })
-    .unwrap();
+    let answer =
+        place(&Request { wanted: vec![pinned], observation: &observation, excluded: &none })
+            .unwrap();
     assert_eq!(answer.placed[0].choice.places[0].to_string(), "a/uk-1");
     assert_eq!(answer.placed[0].choice.why, "its network is there");
     let excluded = BTreeMap::from([(place_of("b", "us-1"), "it burns".to_owned())]);
@@ -340,26 +289,14 @@ fn pins_exclusions_and_currencies_are_minded() {
     .unwrap();
     let (place, rejected) = where_and_why_not(&answer.placed[0].choice);
     assert_eq!(place, "a/eu-1");
-    assert!(
-        rejected.contains(&"b/us-1: excluded: it burns".to_owned()),
-        "{rejected:?}"
-    );
+    assert!(rejected.contains(&"b/us-1: excluded: it burns".to_owned()), "{rejected:?}");
     let mut euros = three();
-    for price in euros.clouds[1].regions.as_mut().unwrap()[0]
-        .prices
-        .iter_mut()
-        .flatten()
-    {
+    for price in euros.clouds[1].regions.as_mut().unwrap()[0].prices.iter_mut().flatten() {
         price.price.currency = Currency::new("EUR").unwrap();
     }
     let (place, rejected) = where_and_why_not(&place_one(&web, &euros).unwrap());
     assert_eq!(place, "a/eu-1");
-    assert!(
-        rejected
-            .iter()
-            .any(|r| r.contains("cannot be compared with USD")),
-        "{rejected:?}"
-    );
+    assert!(rejected.iter().any(|r| r.contains("cannot be compared with USD")), "{rejected:?}");
 }
 
 #[test]
@@ -380,10 +317,7 @@ fn buckets_are_compared_by_their_price_by_use() {
     let (place, rejected) = where_and_why_not(&choice);
     assert_eq!(place, "b/us-1");
     assert_eq!(rejected[0], "a/eu-1: dearer: 0.003 USD more by use");
-    assert_eq!(
-        rejected[1],
-        "a/uk-1: its price is unknown, and cost is to be optimised"
-    );
+    assert_eq!(rejected[1], "a/uk-1: its price is unknown, and cost is to be optimised");
     assert_eq!(choice.monthly_cost, None);
 }
 
@@ -397,29 +331,18 @@ async fn clouds_are_observed_with_all_they_say() {
     for region in regions {
         assert_eq!(region.errors, Vec::<String>::new());
         assert!(region.prices.as_ref().is_some_and(|p| !p.is_empty()));
-        assert!(
-            region
-                .instance_types
-                .as_ref()
-                .is_some_and(|t| !t.is_empty())
-        );
+        assert!(region.instance_types.as_ref().is_some_and(|t| !t.is_empty()));
         assert!(region.quotas.is_some());
     }
     let data = serde_json::to_string(&observation).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Observation>(&data).unwrap(),
-        observation
-    );
+    assert_eq!(serde_json::from_str::<Observation>(&data).unwrap(), observation);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_offered_is_unknown_and_no_error() {
     let sim = SimCloud::builder("sim", 1)
         .capabilities(|can| {
-            can.billing = Some(BillingCapabilities {
-                prices: false,
-                costs: false,
-            });
+            can.billing = Some(BillingCapabilities { prices: false, costs: false });
             can.compute = None;
         })
         .build()

@@ -11,12 +11,15 @@ use serde_json::{Map, Value, json};
 
 use super::{PlanOptions, difference::Difference};
 use crate::{
-    engine::plan::{Action, Choice, Step, port_output},
+    engine::{
+        plan::{Action, Choice, Step, port_output},
+        reference::is_secret,
+    },
     place::{Observation, Placed, Request, Wanted, place},
     workload::{
         Component, Workload,
         check::{firewall_id, inner_ids},
-        reference::{self, Reference, is_secret},
+        reference::{self, Reference},
         spec::Typed,
     },
 };
@@ -54,11 +57,7 @@ pub(super) fn build(
     let excluded = excluded(options);
     let wanted = wanted(workload, options, difference);
     let names: Vec<&str> = wanted.iter().map(|w| w.component.name.as_str()).collect();
-    let placement = place(&Request {
-        wanted,
-        observation,
-        excluded: &excluded,
-    })?;
+    let placement = place(&Request { wanted, observation, excluded: &excluded })?;
     let mut builder = Builder {
         workload,
         options,
@@ -74,14 +73,8 @@ pub(super) fn build(
         builder.component(&workload.components[*i])?;
     }
     let mut placed = builder.placed;
-    let choices = names
-        .into_iter()
-        .filter_map(|name| Some(placed.remove(name)?.choice));
-    Ok(Draft {
-        choices: choices.collect(),
-        steps: builder.steps,
-        dependents: builder.told,
-    })
+    let choices = names.into_iter().filter_map(|name| Some(placed.remove(name)?.choice));
+    Ok(Draft { choices: choices.collect(), steps: builder.steps, dependents: builder.told })
 }
 
 /// The name of a resource: that of its deployment and of its step.
@@ -91,9 +84,8 @@ fn resource_name(options: &PlanOptions, step: &str) -> String {
 
 fn excluded(options: &PlanOptions) -> BTreeMap<Location, String> {
     let down = options.unreachable.iter();
-    let mut all: BTreeMap<_, _> = down
-        .map(|place| (place.clone(), "it does not answer".to_owned()))
-        .collect();
+    let mut all: BTreeMap<_, _> =
+        down.map(|place| (place.clone(), "it does not answer".to_owned())).collect();
     all.extend(options.excluded.clone());
     all
 }
@@ -118,10 +110,7 @@ fn wanted<'w>(
         if count == 0 {
             continue;
         }
-        let network = component
-            .network
-            .as_ref()
-            .and_then(|name| difference.kept.get(name));
+        let network = component.network.as_ref().and_then(|name| difference.kept.get(name));
         let last = component.step_id(component.replicas.saturating_sub(1));
         wanted.push(Wanted {
             component,
@@ -149,14 +138,7 @@ impl Builder<'_> {
             firewall = self.firewall(component, &placed)?;
         }
         for (step, place) in missing.into_iter().zip(&placed.choice.places) {
-            self.replica(
-                component,
-                &placed,
-                &step,
-                place,
-                firewall.as_deref(),
-                &before,
-            )?;
+            self.replica(component, &placed, &step, place, firewall.as_deref(), &before)?;
         }
         Ok(())
     }
@@ -206,15 +188,7 @@ impl Builder<'_> {
         spec.insert("network".into(), network.unwrap_or_default().into());
         spec.insert("rules".into(), data(&rules)?);
         self.tags(component, &mut spec)?;
-        self.add(
-            component,
-            &id,
-            place,
-            ResourceKind::Firewall,
-            spec,
-            None,
-            needs,
-        );
+        self.add(component, &id, place, ResourceKind::Firewall, spec, None, needs);
         Ok(Some(format!("${{{id}.id}}")))
     }
 
@@ -233,11 +207,7 @@ impl Builder<'_> {
                 direction: Direction::Ingress,
                 protocol: Protocol::Tcp,
                 // A cloud that chooses a free port takes it from the upper half.
-                ports: Some(if port == 0 {
-                    (32768, 65535)
-                } else {
-                    (port, port)
-                }),
+                ports: Some(if port == 0 { (32768, 65535) } else { (port, port) }),
                 peers,
             })
         });
@@ -246,18 +216,11 @@ impl Builder<'_> {
 
     /// The addresses of a component's network.
     fn network_block(&self, component: &Component) -> Result<IpNet> {
-        let network = component
-            .network
-            .as_deref()
-            .and_then(|n| self.difference.index.get(n));
+        let network = component.network.as_deref().and_then(|n| self.difference.index.get(n));
         let network = network.map(|i| self.workload.components[*i].typed("x"));
         match network {
             Some(Ok(Typed::Network(spec))) => Ok(spec.cidr),
-            _ => Err(Error::invalid(
-                "expose",
-                "has no network",
-                "a component with a network",
-            )),
+            _ => Err(Error::invalid("expose", "has no network", "a component with a network")),
         }
     }
 
@@ -271,11 +234,7 @@ impl Builder<'_> {
         let Some(component) = &component.network else {
             return Ok(None);
         };
-        let reference = Reference {
-            component,
-            replica: None,
-            output: "id",
-        };
+        let reference = Reference { component, replica: None, output: "id" };
         self.resolve(reference, step, needs).map(Some)
     }
 
@@ -313,10 +272,7 @@ impl Builder<'_> {
             }
             let id = firewall_id(component);
             if self.made.contains_key(&id) {
-                self.told
-                    .entry(step.to_owned())
-                    .or_default()
-                    .push(id.clone());
+                self.told.entry(step.to_owned()).or_default().push(id.clone());
                 needs.insert(id);
             }
         }
@@ -337,12 +293,9 @@ impl Builder<'_> {
         let tables = component.tables().map_err(|fault| fault.error)?;
         let objects = component.objects().map_err(|fault| fault.error)?;
         let id = format!("${{{step}.id}}");
-        let tables = tables.iter().map(|table| {
-            Ok((
-                "create_table",
-                json!({ "database": id, "table": data(table)? }),
-            ))
-        });
+        let tables = tables
+            .iter()
+            .map(|table| Ok(("create_table", json!({ "database": id, "table": data(table)? }))));
         let objects = objects.iter().map(|object| {
             let mut input = data(object)?;
             input["bucket"] = id.as_str().into();
@@ -357,18 +310,12 @@ impl Builder<'_> {
                 }
                 self.resolve(reference, &call_id, &mut needs)
             })?;
-            self.made
-                .entry(step.to_owned())
-                .or_default()
-                .push(call_id.clone());
+            self.made.entry(step.to_owned()).or_default().push(call_id.clone());
             self.steps.push(Step {
                 id: call_id,
                 component: component.name.clone(),
                 cloud: place.cloud.clone(),
-                action: Action::Call {
-                    handler: handler.to_owned(),
-                    input,
-                },
+                action: Action::Call { handler: handler.to_owned(), input },
                 depends_on: needs.into_iter().collect(),
                 monthly_cost: None,
             });
@@ -384,14 +331,9 @@ impl Builder<'_> {
         needs: &mut BTreeSet<String>,
     ) -> Result<String> {
         let found = self.difference.index.get(reference.component);
-        let target = found
-            .map(|i| &self.workload.components[*i])
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Internal,
-                    format!("{reference} names no component"),
-                )
-            })?;
+        let target = found.map(|i| &self.workload.components[*i]).ok_or_else(|| {
+            Error::new(ErrorKind::Internal, format!("{reference} names no component"))
+        })?;
         if let Some(port) = fixed_port(target, reference.output) {
             return Ok(port.to_string());
         }
@@ -407,9 +349,7 @@ impl Builder<'_> {
                     id: target_step.clone(),
                     component: kept.component.clone(),
                     cloud: kept.cloud.clone(),
-                    action: Action::Refer {
-                        id: kept.id.clone(),
-                    },
+                    action: Action::Refer { id: kept.id.clone() },
                     depends_on: Vec::new(),
                     monthly_cost: None,
                 });
@@ -418,10 +358,7 @@ impl Builder<'_> {
         } else {
             // With what is inside it: who uses a database expects its tables.
             needs.extend(self.made.get(&target_step).into_iter().flatten().cloned());
-            self.told
-                .entry(step.to_owned())
-                .or_default()
-                .push(target_step.clone());
+            self.told.entry(step.to_owned()).or_default().push(target_step.clone());
         }
         Ok(format!("${{{target_step}.{}}}", reference.output))
     }
@@ -445,9 +382,7 @@ impl Builder<'_> {
             }
             let environment = spec.get_mut("environment").and_then(Value::as_object_mut);
             if let Some(text) = environment.and_then(|e| e.remove(variable)) {
-                let secrets = spec
-                    .entry("secret_environment")
-                    .or_insert_with(|| json!({}));
+                let secrets = spec.entry("secret_environment").or_insert_with(|| json!({}));
                 if let Some(secrets) = secrets.as_object_mut() {
                     secrets.insert(variable.clone(), text);
                 }
@@ -479,10 +414,7 @@ impl Builder<'_> {
             id: id.to_owned(),
             component: component.name.clone(),
             cloud: place.cloud.clone(),
-            action: Action::Create {
-                kind,
-                spec: spec.into(),
-            },
+            action: Action::Create { kind, spec: spec.into() },
             depends_on: needs.into_iter().collect(),
             monthly_cost,
         });
@@ -496,9 +428,7 @@ fn fixed_port(component: &Component, output: &str) -> Option<u64> {
     }
     let ports = component.spec.get("ports")?.as_object()?;
     let mut ports = ports.iter();
-    let only = (ports.len() == 1 && output == "port")
-        .then(|| ports.next())
-        .flatten();
+    let only = (ports.len() == 1 && output == "port").then(|| ports.next()).flatten();
     let (_, port) = only.or_else(|| ports.find(|(variable, _)| port_output(variable) == output))?;
     port.as_u64().filter(|port| *port != 0)
 }

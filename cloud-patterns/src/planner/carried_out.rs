@@ -14,7 +14,7 @@ use crate::{
         store::{Store, StoreExt},
     },
     place::observe,
-    testing::tests::memory,
+    testing::MemoryStore,
     workload::Format,
 };
 
@@ -27,35 +27,22 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    fn new() -> Self {
         let builder = SimCloud::builder("sim", 3);
-        let sim = builder
-            .region("eu-1", &[])
-            .region("us-1", &[])
-            .build()
-            .unwrap();
+        let sim = builder.region("eu-1", &[]).region("us-1", &[]).build().unwrap();
         Self {
             clouds: Clouds::new([Arc::new(sim.clone()) as Arc<dyn Cloud>]).unwrap(),
             sim,
-            store: memory().await,
+            store: Arc::new(MemoryStore::new()),
         }
     }
 
     async fn owned(&self) -> Vec<OwnedResource> {
-        self.store
-            .catalog(Some("shop"))
-            .complete()
-            .await
-            .unwrap()
-            .into_items()
+        self.store.catalog(Some("shop")).complete().await.unwrap().into_items()
     }
 
     async fn options(&self) -> PlanOptions {
-        PlanOptions {
-            owned: self.owned().await,
-            delete_contents: true,
-            ..PlanOptions::new("shop")
-        }
+        PlanOptions { owned: self.owned().await, delete_contents: true, ..PlanOptions::new("shop") }
     }
 
     async fn apply(&self, plan: &Plan) -> bool {
@@ -75,7 +62,7 @@ impl World {
 
 #[tokio::test(start_paused = true)]
 async fn the_shop_is_deployed_grown_mended_and_destroyed() {
-    let world = World::new().await;
+    let world = World::new();
     let mut shop = Workload::from_text(SHOP, Format::Yaml).unwrap();
     let first = world.deploy(&shop).await;
     assert_eq!(first.steps.len(), 9);
@@ -86,12 +73,7 @@ async fn the_shop_is_deployed_grown_mended_and_destroyed() {
     let before = world.owned().await;
     shop.components[3].replicas = 3;
     let grown = world.deploy(&shop).await;
-    assert!(
-        grown
-            .steps
-            .iter()
-            .any(|s| matches!(s.action, Action::Refer { .. }))
-    );
+    assert!(grown.steps.iter().any(|s| matches!(s.action, Action::Refer { .. })));
     assert_eq!(world.sim.count(ResourceKind::Instance), 3);
     let after = world.owned().await;
     assert!(before.iter().all(|owned| after.contains(owned)));
@@ -100,27 +82,16 @@ async fn the_shop_is_deployed_grown_mended_and_destroyed() {
     // The database is lost: it is made again, and so is each of the three that were told of it.
     let orders = after.iter().find(|o| o.step == "orders").unwrap();
     let lost = BTreeSet::from([(orders.cloud.clone(), orders.id.clone())]);
-    let options = PlanOptions {
-        lost,
-        ..world.options().await
-    };
+    let options = PlanOptions { lost, ..world.options().await };
     let mended = replace(&shop, &observe(&world.clouds).await, &options).unwrap();
     assert!(world.apply(&mended).await);
     assert_eq!(world.owned().await.len(), 7);
     assert_eq!(world.sim.count(ResourceKind::Database), 1);
     let compute = world.sim.compute().unwrap();
-    let instances = compute
-        .list_instances(&ListQuery::default())
-        .complete()
-        .await
-        .unwrap();
+    let instances = compute.list_instances(&ListQuery::default()).complete().await.unwrap();
     let old: Vec<_> = after.iter().map(|o| &o.id).collect();
     assert!(
-        instances
-            .items()
-            .iter()
-            .filter(|i| i.status.is_ready())
-            .all(|i| !old.contains(&&i.id))
+        instances.items().iter().filter(|i| i.status.is_ready()).all(|i| !old.contains(&&i.id))
     );
 
     let end = destroy(&world.options().await).unwrap();
@@ -133,7 +104,7 @@ async fn the_shop_is_deployed_grown_mended_and_destroyed() {
 
 #[tokio::test(start_paused = true)]
 async fn undoing_a_plan_leaves_what_it_referred_to() {
-    let world = World::new().await;
+    let world = World::new();
     let mut shop = Workload::from_text(SHOP, Format::Yaml).unwrap();
     world.deploy(&shop).await;
     let before = world.owned().await;

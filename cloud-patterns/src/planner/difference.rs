@@ -37,11 +37,8 @@ impl<'a> Difference<'a> {
         options: &'a PlanOptions,
     ) -> Self {
         let components = &workload.components;
-        let index: HashMap<&str, usize> = components
-            .iter()
-            .enumerate()
-            .map(|(i, c)| (c.name.as_str(), i))
-            .collect();
+        let index: HashMap<&str, usize> =
+            components.iter().enumerate().map(|(i, c)| (c.name.as_str(), i)).collect();
         let mut there: HashMap<String, &OwnedResource> = HashMap::new();
         let mut surplus = Vec::new();
         for owned in &options.owned {
@@ -56,16 +53,8 @@ impl<'a> Difference<'a> {
             }
         }
         let remade = to_remake(workload, &index, observation, options, &there);
-        let (remade, kept) = there
-            .into_iter()
-            .partition(|(step, _)| remade.contains(step));
-        Self {
-            order: order(components, &index),
-            index,
-            kept,
-            remade,
-            surplus,
-        }
+        let (remade, kept) = there.into_iter().partition(|(step, _)| remade.contains(step));
+        Self { order: order(components, &index), index, kept, remade, surplus }
     }
 
     /// Whether the cloud that a component is in, or would be, has firewalls.
@@ -92,10 +81,7 @@ fn role(component: &Component, owned: &OwnedResource) -> Role {
         }
         kind if kind == component.kind() => {
             // `web` is the first, `web-2` the second.
-            let rest = owned
-                .step
-                .strip_prefix(component.name.as_str())
-                .unwrap_or("-0");
+            let rest = owned.step.strip_prefix(component.name.as_str()).unwrap_or("-0");
             let number = match rest {
                 "" => Some(1),
                 rest => rest.strip_prefix('-').and_then(|n| n.parse::<u32>().ok()),
@@ -118,9 +104,7 @@ fn told_of<'w>(
     let mut told: HashMap<String, Vec<(&Component, bool)>> = HashMap::new();
     for component in &workload.components {
         if let Some(network) = &component.network {
-            told.entry(network.clone())
-                .or_default()
-                .push((component, true));
+            told.entry(network.clone()).or_default().push((component, true));
         }
         for value in component.spec.values() {
             let mut path = String::new();
@@ -154,9 +138,7 @@ fn to_remake(
     }
     for component in &workload.components {
         let steps = (0..component.replicas).map(|n| component.step_id(n));
-        let mut clouds = steps
-            .clone()
-            .filter_map(|step| Some(&there.get(&step)?.cloud));
+        let mut clouds = steps.clone().filter_map(|step| Some(&there.get(&step)?.cloud));
         let walled = !component.expose.is_empty()
             && clouds.any(|cloud| Difference::has_firewalls(observation, cloud));
         for step in steps.chain(walled.then(|| firewall_id(component))) {

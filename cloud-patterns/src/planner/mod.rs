@@ -152,20 +152,12 @@ pub fn replace(
     options: &PlanOptions,
 ) -> Result<Plan> {
     let owned: BTreeSet<_> = options.owned.iter().map(|o| (&o.cloud, &o.id)).collect();
-    if let Some((cloud, id)) = options
-        .lost
-        .iter()
-        .find(|(c, id)| !owned.contains(&(c, id)))
-    {
+    if let Some((cloud, id)) = options.lost.iter().find(|(c, id)| !owned.contains(&(c, id))) {
         let problem = format!("names {id} of '{cloud}', which the deployment does not own");
         return Err(Error::invalid("lost", problem, "owned resources"));
     }
     if options.lost.is_empty() {
-        return Err(Error::invalid(
-            "lost",
-            "is empty",
-            "at least one owned resource",
-        ));
+        return Err(Error::invalid("lost", "is empty", "at least one owned resource"));
     }
     let mut components: Vec<_> = (options.owned.iter())
         .filter(|owned| options.is_lost(owned))
@@ -175,12 +167,7 @@ pub fn replace(
     components.dedup();
     let mut plan = plan(workload, observation, options)?;
     if options.purpose.is_none() {
-        let shown = components
-            .iter()
-            .take(5)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(", ");
+        let shown = components.iter().take(5).copied().collect::<Vec<_>>().join(", ");
         let more = if components.len() > 5 { ", …" } else { "" };
         plan.purpose = format!("replace {shown}{more} of {}", options.deployment);
     }
@@ -214,20 +201,12 @@ fn sort(plan: &mut Plan) {
         cmp::Reverse,
         collections::{BinaryHeap, HashMap},
     };
-    let index: HashMap<&str, usize> = plan
-        .steps
-        .iter()
-        .enumerate()
-        .map(|(i, step)| (step.id.as_str(), i))
-        .collect();
+    let index: HashMap<&str, usize> =
+        plan.steps.iter().enumerate().map(|(i, step)| (step.id.as_str(), i)).collect();
     let mut open = vec![0usize; plan.steps.len()];
     let mut next: Vec<Vec<usize>> = vec![Vec::new(); plan.steps.len()];
     for (i, step) in plan.steps.iter().enumerate() {
-        for need in step
-            .depends_on
-            .iter()
-            .filter_map(|id| index.get(id.as_str()))
-        {
+        for need in step.depends_on.iter().filter_map(|id| index.get(id.as_str())) {
             open[i] += 1;
             next[*need].push(i);
         }
@@ -244,9 +223,6 @@ fn sort(plan: &mut Plan) {
             }
         }
     }
-    let mut steps: Vec<_> = std::mem::take(&mut plan.steps)
-        .into_iter()
-        .map(Some)
-        .collect();
+    let mut steps: Vec<_> = std::mem::take(&mut plan.steps).into_iter().map(Some).collect();
     plan.steps = order.into_iter().filter_map(|i| steps[i].take()).collect();
 }

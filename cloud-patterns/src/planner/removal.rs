@@ -114,20 +114,14 @@ fn remove(owned: &OwnedResource, options: &PlanOptions) -> Action {
         },
         false => Action::Delete {
             id: owned.id.clone(),
-            options: DeleteOptions {
-                with_contents: options.delete_contents,
-            },
+            options: DeleteOptions { with_contents: options.delete_contents },
         },
     }
 }
 
 /// A flat record whose texts are no references, whatever they contain.
 fn literal(mut record: Value) -> Value {
-    for field in record
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|fields| fields.values_mut())
-    {
+    for field in record.as_object_mut().into_iter().flat_map(|fields| fields.values_mut()) {
         if let Value::String(text) = field {
             *text = escape(text);
         }
@@ -152,10 +146,7 @@ pub(super) fn join(
     remade.sort_by(|a, b| (&a.cloud, &a.id).cmp(&(&b.cloud, &b.id)));
     let mut removals = steps(&remade, options, &mut ids, Order::AsClouds);
     if late {
-        let places = made
-            .iter()
-            .map(|step| step.id.as_str())
-            .collect::<HashSet<_>>();
+        let places = made.iter().map(|step| step.id.as_str()).collect::<HashSet<_>>();
         for owned in &remade {
             let news = told.get(&owned.step).into_iter().flatten();
             let news = news.filter(|news| places.contains(news.as_str())).cloned();
@@ -166,21 +157,15 @@ pub(super) fn join(
         }
     }
     for step in &mut all {
-        let gone = removals
-            .of
-            .get(&step.id)
-            .map(|i| removals.steps[*i].id.clone());
+        let gone = removals.of.get(&step.id).map(|i| removals.steps[*i].id.clone());
         step.depends_on.extend(gone);
     }
     all.append(&mut removals.steps);
     // Deleting cannot be undone, so it comes when all else has succeeded: one waits for all, the others for that one.
     let mut surplus = steps(&difference.surplus, options, &mut ids, Order::UsersFirst).steps;
     let mut leader: Option<String> = None;
-    let needed: HashSet<&str> = all
-        .iter()
-        .flat_map(|s| &s.depends_on)
-        .map(String::as_str)
-        .collect();
+    let needed: HashSet<&str> =
+        all.iter().flat_map(|s| &s.depends_on).map(String::as_str).collect();
     let ends: Vec<String> = (all.iter())
         .filter(|step| !needed.contains(step.id.as_str()))
         .map(|step| step.id.clone())

@@ -24,39 +24,24 @@ fn shop() -> Workload {
 }
 
 fn observed(clouds: impl IntoIterator<Item = SimCloud>) -> Observation {
-    let clouds = clouds
-        .into_iter()
-        .map(|sim| Arc::new(sim) as Arc<dyn Cloud>);
+    let clouds = clouds.into_iter().map(|sim| Arc::new(sim) as Arc<dyn Cloud>);
     let clouds = Clouds::new(clouds).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(observe(&clouds))
 }
 
 fn two_regions() -> Observation {
-    observed([SimCloud::builder("sim", 1)
-        .region("eu-1", &[])
-        .region("us-1", &[])
-        .build()
-        .unwrap()])
+    observed([SimCloud::builder("sim", 1).region("eu-1", &[]).region("us-1", &[]).build().unwrap()])
 }
 
 fn options() -> PlanOptions {
-    PlanOptions {
-        id: "p1".into(),
-        now: Timestamp::UNIX_EPOCH,
-        ..PlanOptions::new("shop")
-    }
+    PlanOptions { id: "p1".into(), now: Timestamp::UNIX_EPOCH, ..PlanOptions::new("shop") }
 }
 
 fn step<'p>(plan: &'p Plan, id: &str) -> &'p Step {
     let ids: Vec<_> = plan.steps.iter().map(|s| &s.id).collect();
-    plan.steps
-        .iter()
-        .find(|s| s.id == id)
-        .unwrap_or_else(|| panic!("no '{id}' in {ids:?}"))
+    plan.steps.iter().find(|s| s.id == id).unwrap_or_else(|| panic!("no '{id}' in {ids:?}"))
 }
 
 fn spec<'p>(plan: &'p Plan, id: &str) -> &'p Value {
@@ -140,14 +125,8 @@ fn the_shop_becomes_a_plan() {
     assert_eq!(web["firewalls"], json!(["${web-firewall.id}"]));
     assert_eq!(web["size"], json!({"exact": "sim.small"}));
     assert_eq!(web["tags"], json!({"team": "orders"}));
-    assert_eq!(
-        web["environment"],
-        json!({"BUCKET": "${assets.name}", "GREETING": "costs $${5}"})
-    );
-    assert_eq!(
-        web["secret_environment"],
-        json!({"DATABASE_URL": "${orders.url}"})
-    );
+    assert_eq!(web["environment"], json!({"BUCKET": "${assets.name}", "GREETING": "costs $${5}"}));
+    assert_eq!(web["secret_environment"], json!({"DATABASE_URL": "${orders.url}"}));
     assert_eq!(
         step(&plan, "web").depends_on,
         [
@@ -160,27 +139,14 @@ fn the_shop_becomes_a_plan() {
             "web-firewall"
         ]
     );
-    assert_eq!(
-        step(&plan, "web")
-            .monthly_cost
-            .as_ref()
-            .unwrap()
-            .to_string(),
-        "7.30 USD"
-    );
+    assert_eq!(step(&plan, "web").monthly_cost.as_ref().unwrap().to_string(), "7.30 USD");
     let firewall = spec(&plan, "web-firewall");
     assert_eq!(firewall["rules"][0]["ports"], json!([32768, 65535]));
     assert_eq!(firewall["rules"][0]["peers"], json!(["10.0.0.0/8"]));
     assert_eq!(spec(&plan, "orders-table-1")["database"], "${orders.id}");
     assert_eq!(spec(&plan, "assets-object-1")["bucket"], "${assets.id}");
     assert_eq!(plan.choices.len(), 4);
-    assert!(
-        plan.permissions()
-            .values()
-            .next()
-            .unwrap()
-            .contains("database.connection")
-    );
+    assert!(plan.permissions().values().next().unwrap().contains("database.connection"));
     BlastRadiusLimit::default().check(&plan, 0).unwrap();
     assert!(!plan.to_json().unwrap().contains("password"));
 }
@@ -189,10 +155,7 @@ fn the_shop_becomes_a_plan() {
 fn what_is_deployed_needs_no_step() {
     let (shop, observation) = (shop(), two_regions());
     let first = plan(&shop, &observation, &options()).unwrap();
-    let options = PlanOptions {
-        owned: applied(&first, Vec::new()),
-        ..options()
-    };
+    let options = PlanOptions { owned: applied(&first, Vec::new()), ..options() };
     let second = plan(&shop, &observation, &options).unwrap();
     assert_eq!((ids(&second), second.choices.len()), (vec![], 0));
 }
@@ -201,10 +164,7 @@ fn what_is_deployed_needs_no_step() {
 fn only_the_difference_is_planned() {
     let (mut shop, observation) = (shop(), two_regions());
     let owned = applied(&plan(&shop, &observation, &options()).unwrap(), Vec::new());
-    let options = PlanOptions {
-        owned: owned.clone(),
-        ..options()
-    };
+    let options = PlanOptions { owned: owned.clone(), ..options() };
     shop.components[3].replicas = 3;
     let more = plan(&shop, &observation, &options).unwrap();
     // The new replica refers to what is there: ids are known, names and secrets are asked for.
@@ -215,19 +175,12 @@ fn only_the_difference_is_planned() {
     assert_eq!(web["network"], network.to_string());
     assert_eq!(
         web["firewalls"][0],
-        owned
-            .iter()
-            .find(|o| o.step == "web-firewall")
-            .unwrap()
-            .id
-            .to_string()
+        owned.iter().find(|o| o.step == "web-firewall").unwrap().id.to_string()
     );
     assert_eq!(web["region"], network.region.as_str());
     assert_eq!(more.choices[0].places.len(), 1);
     assert!(
-        more.choices[0]
-            .why
-            .starts_with("its network 'main' is in sim/"),
+        more.choices[0].why.starts_with("its network 'main' is in sim/"),
         "{}",
         more.choices[0].why
     );
@@ -272,29 +225,15 @@ fn what_is_lost_with_its_region_is_made_elsewhere() {
     let owned = applied(&plan(&shop, &observation, &options()).unwrap(), Vec::new());
     let there = Location::new(owned[0].cloud.clone(), owned[0].id.region.clone());
     let options = PlanOptions {
-        lost: owned
-            .iter()
-            .map(|o| (o.cloud.clone(), o.id.clone()))
-            .collect(),
+        lost: owned.iter().map(|o| (o.cloud.clone(), o.id.clone())).collect(),
         unreachable: BTreeSet::from([there.clone()]),
         owned: owned.clone(),
         ..options()
     };
     let moved = replace(&shop, &observation, &options).unwrap();
     assert_eq!(moved.purpose, "replace assets, main, orders, web of shop");
-    assert_eq!(
-        moved
-            .steps
-            .iter()
-            .filter(|s| matches!(s.action, Action::Create { .. }))
-            .count(),
-        6
-    );
-    let given_up: Vec<_> = moved
-        .steps
-        .iter()
-        .filter(|s| s.id.ends_with("-delete"))
-        .collect();
+    assert_eq!(moved.steps.iter().filter(|s| matches!(s.action, Action::Create { .. })).count(), 6);
+    let given_up: Vec<_> = moved.steps.iter().filter(|s| s.id.ends_with("-delete")).collect();
     assert_eq!(given_up.len(), 6);
     for step in given_up {
         assert!(
@@ -305,10 +244,7 @@ fn what_is_lost_with_its_region_is_made_elsewhere() {
     for choice in &moved.choices {
         assert_ne!(choice.places[0].region, there.region);
         assert!(
-            choice
-                .rejected
-                .iter()
-                .any(|r| r.why == "excluded: it does not answer"),
+            choice.rejected.iter().any(|r| r.why == "excluded: it does not answer"),
             "{choice:?}"
         );
     }
@@ -331,31 +267,18 @@ fn who_was_told_of_something_lost_is_made_again_when_the_new_is_there() {
     assert!(at(&again, "orders-table-1") < at(&again, "web"));
     assert!(!ids(&again).contains(&"web-firewall") && !ids(&again).contains(&"main"));
     // `${assets.name}` of the bucket that stays is asked for.
-    assert!(matches!(
-        step(&again, "assets").action,
-        Action::Refer { .. }
-    ));
+    assert!(matches!(step(&again, "assets").action, Action::Refer { .. }));
     // Five of six: a bucket, a network and a firewall stay.
     assert_eq!(again.blast_radius(owned.len()).deletes, 3);
     assert_eq!(applied(&again, owned.clone()).len(), 6);
     let error = replace(
         &shop,
         &observation,
-        &super::PlanOptions {
-            lost: BTreeSet::new(),
-            ..options.clone()
-        },
+        &super::PlanOptions { lost: BTreeSet::new(), ..options.clone() },
     );
     assert!(error.unwrap_err().message().contains("lost is empty"));
     let foreign = BTreeSet::from([(orders.cloud.clone(), "bucket/x/y".parse().unwrap())]);
-    let error = replace(
-        &shop,
-        &observation,
-        &PlanOptions {
-            lost: foreign,
-            ..options
-        },
-    );
+    let error = replace(&shop, &observation, &PlanOptions { lost: foreign, ..options });
     assert!(error.unwrap_err().message().contains("does not own"));
 }
 
@@ -370,47 +293,23 @@ fn a_lost_network_takes_all_that_is_in_it_along() {
         ..options()
     };
     let again = replace(&shop, &observation, &options).unwrap();
-    let order = [
-        "web-delete",
-        "web-firewall-delete",
-        "main-delete",
-        "main",
-        "web-firewall",
-        "web",
-    ];
-    assert!(
-        order.map(|id| at(&again, id)).is_sorted(),
-        "{:?}",
-        ids(&again)
-    );
+    let order = ["web-delete", "web-firewall-delete", "main-delete", "main", "web-firewall", "web"];
+    assert!(order.map(|id| at(&again, id)).is_sorted(), "{:?}", ids(&again));
     assert!(at(&again, "web-2-delete") < at(&again, "main-delete"));
 }
 
 #[test]
 fn destroying_takes_more_than_the_default_limit() {
-    let owned = applied(
-        &plan(&shop(), &two_regions(), &options()).unwrap(),
-        Vec::new(),
-    );
+    let owned = applied(&plan(&shop(), &two_regions(), &options()).unwrap(), Vec::new());
     let count = owned.len();
-    let options = PlanOptions {
-        owned: owned.clone(),
-        delete_contents: true,
-        ..options()
-    };
+    let options = PlanOptions { owned: owned.clone(), delete_contents: true, ..options() };
     let end = destroy(&options).unwrap();
-    assert_eq!(
-        (end.steps.len(), end.purpose.as_str()),
-        (count, "destroy shop")
-    );
+    assert_eq!((end.steps.len(), end.purpose.as_str()), (count, "destroy shop"));
     assert!(at(&end, "web-delete") < at(&end, "main-delete"));
     assert!(at(&end, "web-firewall-delete") < at(&end, "main-delete"));
     assert_eq!(applied(&end, owned), []);
     let limit = shop().limits;
-    assert_eq!(
-        limit.check(&end, count).unwrap_err().kind(),
-        ErrorKind::PolicyDenied
-    );
+    assert_eq!(limit.check(&end, count).unwrap_err().kind(), ErrorKind::PolicyDenied);
     limit.for_destroy().check(&end, count).unwrap();
 }
 
@@ -424,18 +323,9 @@ fn clouds_without_firewalls_get_none_and_stay_so() {
     let first = plan(&shop(), &bare(), &options()).unwrap();
     assert!(!ids(&first).contains(&"web-firewall"));
     let choice = first.choices.iter().find(|c| c.component == "web").unwrap();
-    assert_eq!(
-        choice.figures["firewall"],
-        "none: this cloud has no firewalls"
-    );
-    let options = PlanOptions {
-        owned: applied(&first, Vec::new()),
-        ..options()
-    };
-    assert_eq!(
-        ids(&plan(&shop(), &bare(), &options).unwrap()),
-        Vec::<&str>::new()
-    );
+    assert_eq!(choice.figures["firewall"], "none: this cloud has no firewalls");
+    let options = PlanOptions { owned: applied(&first, Vec::new()), ..options() };
+    assert_eq!(ids(&plan(&shop(), &bare(), &options).unwrap()), Vec::<&str>::new());
 }
 
 #[test]
@@ -459,9 +349,7 @@ fn admin_ports_open_to_all_are_refused() {
     shop.components[3].expose[0].from = vec!["0.0.0.0/0".parse().unwrap()];
     let error = plan(&shop, &two_regions(), &options()).unwrap_err();
     assert!(
-        error
-            .message()
-            .contains("component 'web': expose: rules[0] opens SSH or RDP"),
+        error.message().contains("component 'web': expose: rules[0] opens SSH or RDP"),
         "{error}"
     );
 }
@@ -469,14 +357,8 @@ fn admin_ports_open_to_all_are_refused() {
 #[test]
 fn options_are_checked() {
     for wrong in [
-        PlanOptions {
-            id: "P 1".into(),
-            ..options()
-        },
-        PlanOptions {
-            deployment: "../x".into(),
-            ..options()
-        },
+        PlanOptions { id: "P 1".into(), ..options() },
+        PlanOptions { deployment: "../x".into(), ..options() },
     ] {
         assert_eq!(
             plan(&shop(), &two_regions(), &wrong).unwrap_err().kind(),

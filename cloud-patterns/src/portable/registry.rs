@@ -55,10 +55,7 @@ impl AdapterRegistry {
     ) -> Result<()> {
         let key = key::<S>(provider);
         if self.0.contains_key(&key) {
-            let message = format!(
-                "an adapter for {} on {provider} is already registered",
-                key.0
-            );
+            let message = format!("an adapter for {} on {provider} is already registered", key.0);
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
         let factory: Factory<S> = Box::new(factory);
@@ -72,10 +69,7 @@ impl AdapterRegistry {
     /// [`NotFound`](ErrorKind::NotFound), listing what is registered; what the factory says.
     pub fn get_service<S: ?Sized + Any + Send + Sync>(&self, provider: Provider) -> Result<Arc<S>> {
         let key = key::<S>(provider);
-        let factory = self
-            .0
-            .get(&key)
-            .and_then(|any| any.downcast_ref::<Factory<S>>());
+        let factory = self.0.get(&key).and_then(|any| any.downcast_ref::<Factory<S>>());
         match factory {
             Some(factory) => factory(),
             None => {
@@ -88,9 +82,7 @@ impl AdapterRegistry {
 
     /// What is registered: the names of services and their providers, ordered.
     pub fn registered(&self) -> impl Iterator<Item = (&'static str, Provider)> {
-        self.0
-            .keys()
-            .map(|(service, _, provider)| (*service, *provider))
+        self.0.keys().map(|(service, _, provider)| (*service, *provider))
     }
 
     fn listed(&self) -> String {
@@ -141,20 +133,9 @@ mod tests {
         adapters
             .register_adapter::<dyn Greeter>(Provider::Gcp, || Ok(Arc::new(Plain("gcp"))))
             .unwrap();
-        adapters
-            .register_adapter::<Plain>(Provider::Aws, || Ok(Arc::new(Plain("own"))))
-            .unwrap();
-        assert_eq!(
-            adapters
-                .get_service::<dyn Greeter>(Provider::Gcp)
-                .unwrap()
-                .greet(),
-            "gcp"
-        );
-        assert_eq!(
-            adapters.get_service::<Plain>(Provider::Aws).unwrap().0,
-            "own"
-        );
+        adapters.register_adapter::<Plain>(Provider::Aws, || Ok(Arc::new(Plain("own")))).unwrap();
+        assert_eq!(adapters.get_service::<dyn Greeter>(Provider::Gcp).unwrap().greet(), "gcp");
+        assert_eq!(adapters.get_service::<Plain>(Provider::Aws).unwrap().0, "own");
         assert_eq!(adapters.registered().count(), 3);
     }
 
@@ -166,36 +147,22 @@ mod tests {
         adapters
             .register_adapter::<dyn Greeter>(Provider::Aws, || Ok(Arc::new(Plain("first"))))
             .unwrap();
-        let missing = adapters
-            .get_service::<dyn Greeter>(Provider::Oracle)
-            .err()
-            .unwrap();
+        let missing = adapters.get_service::<dyn Greeter>(Provider::Oracle).err().unwrap();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
         assert!(missing.to_string().contains("Greeter on aws"), "{missing}");
         let twice = adapters
             .register_adapter::<dyn Greeter>(Provider::Aws, || Ok(Arc::new(Plain("second"))));
         assert_eq!(twice.unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(
-            adapters
-                .get_service::<dyn Greeter>(Provider::Aws)
-                .unwrap()
-                .greet(),
-            "first"
-        );
+        assert_eq!(adapters.get_service::<dyn Greeter>(Provider::Aws).unwrap().greet(), "first");
     }
 
     #[test]
     fn what_a_factory_says_comes_out() {
         let mut adapters = AdapterRegistry::default();
         let broken = || Err(Error::new(ErrorKind::Unavailable, "down"));
-        adapters
-            .register_adapter::<Plain>(Provider::Aws, broken)
-            .unwrap();
+        adapters.register_adapter::<Plain>(Provider::Aws, broken).unwrap();
         assert_eq!(
-            adapters
-                .get_service::<Plain>(Provider::Aws)
-                .unwrap_err()
-                .kind(),
+            adapters.get_service::<Plain>(Provider::Aws).unwrap_err().kind(),
             ErrorKind::Unavailable
         );
     }

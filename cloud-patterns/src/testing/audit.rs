@@ -48,9 +48,7 @@ pub(super) async fn audit(
     for step in plan.steps.iter().filter(|_| there) {
         match &step.action {
             Action::Create { .. } if !by_step.contains_key(step.id.as_str()) => {
-                findings
-                    .words
-                    .push(format!("step '{}' made nothing", step.id));
+                findings.words.push(format!("step '{}' made nothing", step.id));
             }
             Action::Adopt { id } => {
                 wanted.insert((step.cloud.clone(), id.clone()));

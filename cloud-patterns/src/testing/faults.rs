@@ -69,12 +69,8 @@ pub enum WriteFault {
 
 impl WriteFault {
     /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::FailedBefore,
-        Self::FailedAfter,
-        Self::CrashBefore,
-        Self::CrashAfter,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::FailedBefore, Self::FailedAfter, Self::CrashBefore, Self::CrashAfter];
 }
 
 /// Counts, and strikes once.
@@ -86,16 +82,12 @@ struct Trigger<F> {
 
 impl<F: Copy> Trigger<F> {
     fn new(strike: Option<(usize, F)>) -> Self {
-        Self {
-            seen: AtomicUsize::new(0),
-            strike,
-        }
+        Self { seen: AtomicUsize::new(0), strike }
     }
 
     fn pull(&self) -> Option<F> {
         let at = self.seen.fetch_add(1, Ordering::Relaxed);
-        self.strike
-            .and_then(|(when, fault)| (when == at).then_some(fault))
+        self.strike.and_then(|(when, fault)| (when == at).then_some(fault))
     }
 }
 
@@ -153,9 +145,7 @@ impl Faults {
 pub(super) struct AroundCalls(pub(super) Arc<Faults>);
 
 fn fault(kind: ErrorKind, effect: Effect, retry: Retry) -> Error {
-    Error::new(kind, "the crash harness lets this call fail")
-        .with_effect(effect)
-        .with_retry(retry)
+    Error::new(kind, "the crash harness lets this call fail").with_effect(effect).with_retry(retry)
 }
 
 #[async_trait]
@@ -167,15 +157,12 @@ impl Interceptor for AroundCalls {
         let Some(strike) = self.0.calls.pull() else {
             return next.run().await;
         };
-        self.0
-            .note(format_args!("{} {}", operation.name, operation.target));
+        self.0.note(format_args!("{} {}", operation.name, operation.target));
         let lost = || fault(ErrorKind::Timeout, Effect::Unknown, Retry::Backoff);
         match strike {
-            CallFault::Refused => Err(fault(
-                ErrorKind::PermissionDenied,
-                Effect::None,
-                Retry::Never,
-            )),
+            CallFault::Refused => {
+                Err(fault(ErrorKind::PermissionDenied, Effect::None, Retry::Never))
+            }
             CallFault::FailedBefore => {
                 Err(fault(ErrorKind::Unavailable, Effect::None, Retry::Backoff))
             }
@@ -217,12 +204,8 @@ impl Store for AroundStore {
             return self.inner.append(fence, stream, records).await;
         };
         self.faults.note(format_args!("append to {stream}"));
-        let broken = || {
-            Error::new(
-                ErrorKind::Unavailable,
-                "the crash harness lets this write fail",
-            )
-        };
+        let broken =
+            || Error::new(ErrorKind::Unavailable, "the crash harness lets this write fail");
         match strike {
             WriteFault::FailedBefore => Err(broken()),
             WriteFault::FailedAfter => {

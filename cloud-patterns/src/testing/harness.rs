@@ -116,9 +116,7 @@ impl fmt::Display for HarnessReport {
             self.unresumable,
             self.findings.len()
         )?;
-        self.findings
-            .iter()
-            .try_for_each(|finding| write!(f, "\n  {finding}"))
+        self.findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
     }
 }
 
@@ -162,11 +160,7 @@ where
     ///
     /// The options' holder is what makes a crashed run resumable at once: each executor of a run has it.
     pub fn new(make_world: W, options: ExecutorOptions) -> Self {
-        Self {
-            make_world,
-            options,
-            made: 0,
-        }
+        Self { make_world, options, made: 0 }
     }
 
     /// All cases: first those that are counted in a clean run, then those of the way back.
@@ -228,10 +222,7 @@ where
         let faults = case.faults();
         let stage = Stage::new(&world, &faults, &self.options)?;
         let outcome = stage.to_its_end().await;
-        let counts = Counts {
-            calls: faults.calls_seen(),
-            writes: faults.writes_seen(),
-        };
+        let counts = Counts { calls: faults.calls_seen(), writes: faults.writes_seen() };
         report.runs += 1;
         let struck = faults.struck();
         report.struck += usize::from(struck.is_some());
@@ -269,9 +260,7 @@ where
             if !removed.is_success() {
                 say(&format_args!("afterwards, removing it all: {removed}"));
             }
-            seen.words
-                .iter()
-                .for_each(|words| say(&format_args!("after its removal: {words}")));
+            seen.words.iter().for_each(|words| say(&format_args!("after its removal: {words}")));
             report.orphans += seen.orphans;
         }
         Ok(counts)
@@ -301,9 +290,7 @@ impl<'w> Stage<'w> {
         faults: &'w Arc<Faults>,
         options: &'w ExecutorOptions,
     ) -> Result<Self> {
-        let around = Stack::builder()
-            .guard(AroundCalls(Arc::clone(faults)))
-            .build();
+        let around = Stack::builder().guard(AroundCalls(Arc::clone(faults))).build();
         let faulty = world.clouds.iter().map(|c| around.wrap(Arc::clone(c)));
         Ok(Self {
             world,
@@ -367,9 +354,7 @@ impl<'w> Stage<'w> {
             steps.push(Step {
                 action: Action::Delete {
                     id: owned.id.clone(),
-                    options: DeleteOptions {
-                        with_contents: true,
-                    },
+                    options: DeleteOptions { with_contents: true },
                 },
                 depends_on,
                 ..made.clone()
@@ -393,21 +378,14 @@ fn failing_step(plan: &Plan) -> Result<Step> {
     let cloud = match plan.steps.first() {
         Some(step) => step.cloud.clone(),
         None => {
-            return Err(Error::invalid(
-                "plan.steps",
-                "is empty",
-                "one step at least",
-            ));
+            return Err(Error::invalid("plan.steps", "is empty", "one step at least"));
         }
     };
     Ok(Step {
         id: "always-fails".into(),
         component: "harness".into(),
         cloud,
-        action: Action::Call {
-            handler: AlwaysFails.name().into(),
-            input: serde_json::Value::Null,
-        },
+        action: Action::Call { handler: AlwaysFails.name().into(), input: serde_json::Value::Null },
         depends_on: plan.steps.iter().map(|s| s.id.clone()).collect(),
         monthly_cost: None,
     })
@@ -423,10 +401,7 @@ impl ActionHandler for AlwaysFails {
     }
 
     async fn apply(&self, _: &Call<'_>) -> Result<Applied> {
-        Err(Error::new(
-            ErrorKind::InvalidInput,
-            "the crash harness wants it all undone",
-        ))
+        Err(Error::new(ErrorKind::InvalidInput, "the crash harness wants it all undone"))
     }
 
     async fn undo(&self, _: &Call<'_>) -> Result<Vec<CatalogChange>> {

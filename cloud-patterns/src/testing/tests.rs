@@ -2,22 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloud_core::{Cloud, Result, TokioClock};
+use cloud_core::{Cloud, Result};
 use cloud_testkit::sim::{SimBuilder, SimCloud};
 use serde_json::json;
 
 use super::*;
-use crate::engine::{
-    plan::Plan,
-    saga::ExecutorOptions,
-    store::{SqliteStore, Store},
-};
-
-/// A store in memory whose leases expire by tokio's time.
-pub(crate) async fn memory() -> Arc<dyn Store> {
-    let clock = TokioClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
-    Arc::new(SqliteStore::in_memory(Arc::new(clock)).await.unwrap())
-}
+use crate::engine::{plan::Plan, saga::ExecutorOptions};
 
 /// Sixteen steps over two clouds: networks, a firewall, a peering, a bucket with an object, a database with a table and a snapshot, instances
 /// that refer to all of them, a function, a zone with a record.
@@ -40,10 +30,7 @@ pub(crate) fn sixteen_steps(id: &str) -> Plan {
         )
     };
     let network = |name: &str, cidr: &str| {
-        create(
-            "network",
-            json!({ "name": name, "region": "sim-1", "cidr": cidr }),
-        )
+        create("network", json!({ "name": name, "region": "sim-1", "cidr": cidr }))
     };
     let plan = json!({
         "id": id, "deployment": "shop", "purpose": "deploy shop", "created_at": "2026-01-01T00:00:00Z",
@@ -96,25 +83,19 @@ pub(crate) async fn harness_report(
             Ok(Arc::new(build(SimCloud::builder(id, case as u64)).build()?))
         };
         Ok(World {
-            store: memory().await,
+            store: Arc::new(MemoryStore::new()),
             clouds: vec![cloud("east")?, cloud("west")?],
             plan: sixteen_steps("plan-1"),
         })
     };
-    CrashHarness::new(world, ExecutorOptions::default())
-        .run()
-        .await
+    CrashHarness::new(world, ExecutorOptions::default()).run().await
 }
 
 fn expect_clean(report: &HarnessReport) {
     assert!(report.is_clean(), "{report}");
     assert!(report.runs > 500, "{report}");
     // Nearly every fault strikes; only in a run that another fault cut short can one miss.
-    assert!(
-        report.struck * 10 > report.runs * 9,
-        "{} struck: {report}",
-        report.struck
-    );
+    assert!(report.struck * 10 > report.runs * 9, "{} struck: {report}", report.struck);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,8 +155,5 @@ async fn a_cloud_that_lies_is_found_out() {
         cloud.capabilities(|can| can.idempotent_tokens = true)
     };
     let report = harness_report(liar).await.unwrap();
-    assert!(
-        !report.is_clean() && report.orphans > 0 && report.duplicates > 0,
-        "{report}"
-    );
+    assert!(!report.is_clean() && report.orphans > 0 && report.duplicates > 0, "{report}");
 }

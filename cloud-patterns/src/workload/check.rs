@@ -7,10 +7,13 @@ use object_store::path::Path as ObjectPath;
 
 use super::{
     Component, OptimizeFor, Workload,
-    reference::{self, Reference, is_secret},
+    reference::{self, Reference},
     spec::{Fault, Typed},
 };
-use crate::engine::plan::{check_id, port_output};
+use crate::engine::{
+    plan::{check_id, find_cycle, port_output},
+    reference::is_secret,
+};
 
 /// The longest name of a workload and of a component: what is made from it still fits into 63 characters.
 const MAX_NAME: usize = 40;
@@ -42,21 +45,10 @@ pub(super) fn check(workload: &Workload) -> Result<(), Fault> {
     let count = workload.components.len();
     if !(1..=MAX_COMPONENTS).contains(&count) {
         let problem = format!("has {count} entries");
-        return Err(fault(
-            "components",
-            problem,
-            format_args!("1 to {MAX_COMPONENTS}"),
-        ));
+        return Err(fault("components", problem, format_args!("1 to {MAX_COMPONENTS}")));
     }
-    if workload
-        .expires_in
-        .is_some_and(|d| d.is_zero() || d.as_secs() > 100 * 366 * 86_400)
-    {
-        return Err(fault(
-            "expires_in",
-            "is zero or over 100 years",
-            "1s to 100y",
-        ));
+    if workload.expires_in.is_some_and(|d| d.is_zero() || d.as_secs() > 100 * 366 * 86_400) {
+        return Err(fault("expires_in", "is zero or over 100 years", "1s to 100y"));
     }
     workload.limits.validate().map_err(at("limits"))?;
     let index = index(workload)?;
@@ -91,9 +83,8 @@ fn index(workload: &Workload) -> Result<HashMap<&str, usize>, Fault> {
     }
     for (i, component) in workload.components.iter().enumerate() {
         let replicas = (0..component.replicas.min(MAX_REPLICAS)).map(|n| component.step_id(n));
-        let inside = replicas
-            .clone()
-            .flat_map(|step| inner_ids(component, &step).collect::<Vec<_>>());
+        let inside =
+            replicas.clone().flat_map(|step| inner_ids(component, &step).collect::<Vec<_>>());
         let taken = (replicas.skip(1))
             .chain((!component.expose.is_empty()).then(|| firewall_id(component)))
             .chain(inside)
@@ -103,11 +94,7 @@ fn index(workload: &Workload) -> Result<HashMap<&str, usize>, Fault> {
                 "is '{id}', which is also a part of '{}' (components[{i}])",
                 component.name
             );
-            return Err(fault(
-                format!("components[{other}].name"),
-                problem,
-                "another name",
-            ));
+            return Err(fault(format!("components[{other}].name"), problem, "another name"));
         }
     }
     Ok(index)
@@ -151,11 +138,7 @@ fn check_component(
     typed.validate().map_err(|error| {
         // The first word of the message is the field.
         let message = format!("spec.{}", error.message());
-        let path = message
-            .split([' ', ';'])
-            .next()
-            .unwrap_or("spec")
-            .to_owned();
+        let path = message.split([' ', ';']).next().unwrap_or("spec").to_owned();
         let error = Error::new(ErrorKind::InvalidInput, message);
         Fault { path, error }
     })?;
@@ -180,11 +163,7 @@ fn find(index: &HashMap<&str, usize>, own: usize, path: &str, name: &str) -> Res
             names.sort_unstable();
             let more = if names.len() > 10 { ", …" } else { "" };
             names.truncate(10);
-            Err(fault(
-                path,
-                problem,
-                format_args!("{}{more}", names.join(", ")),
-            ))
+            Err(fault(path, problem, format_args!("{}{more}", names.join(", "))))
         }
     }
 }
@@ -195,11 +174,7 @@ fn check_requirements(component: &Component) -> Result<(), Fault> {
         && requirements.target_region.is_none()
     {
         let problem = "is missing, and latency is to be optimised";
-        return Err(fault(
-            "requirements.target_region",
-            problem,
-            "the region to be close to",
-        ));
+        return Err(fault("requirements.target_region", problem, "the region to be close to"));
     }
     for (n, regime) in requirements.compliance_requirements.iter().enumerate() {
         let path = format!("requirements.compliance_requirements[{n}]");
@@ -224,37 +199,19 @@ fn check_network(
     let Some(network) = &component.network else {
         return match component.expose.is_empty() {
             true => Ok(()),
-            false => Err(fault(
-                "expose",
-                "is set without a network",
-                "a component with a network",
-            )),
+            false => Err(fault("expose", "is set without a network", "a component with a network")),
         };
     };
-    let attachable = [
-        ResourceKind::Instance,
-        ResourceKind::Database,
-        ResourceKind::Cluster,
-    ];
+    let attachable = [ResourceKind::Instance, ResourceKind::Database, ResourceKind::Cluster];
     if !attachable.contains(&component.kind()) {
         let problem = format!("is set for {}", component.component_type);
-        return Err(fault(
-            "network",
-            problem,
-            "compute, database and container components only",
-        ));
+        return Err(fault("network", problem, "compute, database and container components only"));
     }
     let found = &workload.components[find(index, own, "network", network)?];
     if found.kind() != ResourceKind::Network || found.replicas != 1 {
-        let problem = format!(
-            "names '{network}', which is {} × {}",
-            found.replicas, found.component_type
-        );
-        return Err(fault(
-            "network",
-            problem,
-            "a network component with one replica",
-        ));
+        let problem =
+            format!("names '{network}', which is {} × {}", found.replicas, found.component_type);
+        return Err(fault("network", problem, "a network component with one replica"));
     }
     if component.spec.contains_key("network") {
         let problem = "is set besides the component's network";
@@ -271,19 +228,9 @@ fn check_inner(component: &Component) -> Result<(), Fault> {
     let tables = component.tables()?;
     for (n, table) in tables.iter().enumerate() {
         let path = format!("spec.tables[{n}]");
-        table
-            .validate()
-            .map_err(|e| e.context(&path))
-            .map_err(at(&path))?;
-        if tables[..n]
-            .iter()
-            .any(|t| t.name.eq_ignore_ascii_case(&table.name))
-        {
-            return Err(fault(
-                path,
-                format_args!("is '{}' again", table.name),
-                "each table once",
-            ));
+        table.validate().map_err(|e| e.context(&path)).map_err(at(&path))?;
+        if tables[..n].iter().any(|t| t.name.eq_ignore_ascii_case(&table.name)) {
+            return Err(fault(path, format_args!("is '{}' again", table.name), "each table once"));
         }
     }
     let objects = component.objects()?;
@@ -291,25 +238,13 @@ fn check_inner(component: &Component) -> Result<(), Fault> {
         let path = format!("spec.objects[{n}]");
         if !ObjectPath::parse(&object.key).is_ok_and(|key| !key.as_ref().is_empty()) {
             let problem = format!("is '{}'", object.key.escape_debug());
-            return Err(fault(
-                format!("{path}.key"),
-                problem,
-                "a relative path without '..'",
-            ));
+            return Err(fault(format!("{path}.key"), problem, "a relative path without '..'"));
         }
         if object.text.is_some() == object.file.is_some() {
-            return Err(fault(
-                path,
-                "has both or neither of text and file",
-                "one of the two",
-            ));
+            return Err(fault(path, "has both or neither of text and file", "one of the two"));
         }
         if objects[..n].iter().any(|o| o.key == object.key) {
-            return Err(fault(
-                path,
-                format_args!("is '{}' again", object.key),
-                "each key once",
-            ));
+            return Err(fault(path, format_args!("is '{}' again", object.key), "each key once"));
         }
     }
     Ok(())
@@ -325,11 +260,7 @@ fn check_exposed(component: &Component, spec: &InstanceSpec) -> Result<(), Fault
             return Err(fault(path, problem, accepted));
         }
         if component.expose[..n].iter().any(|e| e.port == expose.port) {
-            return Err(fault(
-                path,
-                format_args!("is '{}' again", expose.port),
-                "each port once",
-            ));
+            return Err(fault(path, format_args!("is '{}' again", expose.port), "each port once"));
         }
         for net in &expose.from {
             if net.trunc() != *net {
@@ -366,10 +297,7 @@ fn check_references(
             Ok(String::new())
         });
         if let Err(error) = done {
-            return Err(inner.unwrap_or(Fault {
-                error: error.context(&path),
-                path: path.clone(),
-            }));
+            return Err(inner.unwrap_or(Fault { error: error.context(&path), path: path.clone() }));
         }
     }
     Ok(())
@@ -388,43 +316,24 @@ fn check_reference(
     match reference.replica {
         None if has > 1 => {
             let problem = format!("has {reference}, but '{}' has {has} replicas", target.name);
-            let one = Reference {
-                replica: Some(0),
-                ..reference
-            };
-            return Err(fault(
-                path,
-                problem,
-                format_args!("one of them, such as {one}"),
-            ));
+            let one = Reference { replica: Some(0), ..reference };
+            return Err(fault(path, problem, format_args!("one of them, such as {one}")));
         }
         Some(n) if n >= has => {
             let problem = format!("has {reference}, but '{}' has {has} replicas", target.name);
-            return Err(fault(
-                path,
-                problem,
-                format_args!("[0] to [{}]", has.saturating_sub(1)),
-            ));
+            return Err(fault(path, problem, format_args!("[0] to [{}]", has.saturating_sub(1))));
         }
         _ => {}
     }
-    let mut outputs: Vec<String> = reference::outputs(target.kind())
-        .iter()
-        .map(|o| (*o).to_owned())
-        .collect();
+    let mut outputs: Vec<String> =
+        reference::outputs(target.kind()).iter().map(|o| (*o).to_owned()).collect();
     outputs.extend(port_outputs(target));
     if !outputs.iter().any(|o| o == reference.output) {
-        let problem = format!(
-            "has {reference}, but '{}' gives no such output",
-            target.name
-        );
+        let problem = format!("has {reference}, but '{}' gives no such output", target.name);
         return Err(fault(path, problem, outputs.join(", ")));
     }
     let environment = path.starts_with("spec.environment.")
-        && matches!(
-            component.kind(),
-            ResourceKind::Instance | ResourceKind::Function
-        );
+        && matches!(component.kind(), ResourceKind::Instance | ResourceKind::Function);
     if is_secret(target.kind(), reference.output) && !environment {
         let problem = format!("has {reference}, which is a secret");
         return Err(fault(path, problem, "secrets inside spec.environment only"));
@@ -465,22 +374,14 @@ pub(crate) fn dependencies(index: &HashMap<&str, usize>, component: &Component) 
 }
 
 fn check_acyclic(workload: &Workload, index: &HashMap<&str, usize>) -> Result<(), Fault> {
-    let needs: Vec<Vec<u32>> = workload
-        .components
-        .iter()
-        .map(|c| dependencies(index, c))
-        .collect();
-    match crate::engine::plan::find_cycle(&needs) {
+    let needs: Vec<Vec<u32>> = workload.components.iter().map(|c| dependencies(index, c)).collect();
+    match find_cycle(&needs) {
         None => Ok(()),
         Some(cycle) => {
             let names = cycle.iter().chain(cycle.first());
-            let names: Vec<_> = names
-                .map(|i| workload.components[*i as usize].name.as_str())
-                .collect();
-            let path = format!(
-                "components[{}].depends_on",
-                cycle.first().copied().unwrap_or(0)
-            );
+            let names: Vec<_> =
+                names.map(|i| workload.components[*i as usize].name.as_str()).collect();
+            let path = format!("components[{}].depends_on", cycle.first().copied().unwrap_or(0));
             let problem = format!("and references make a cycle: {}", names.join(" needs "));
             Err(fault(path, problem, "dependencies without a cycle"))
         }

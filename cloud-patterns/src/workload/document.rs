@@ -84,11 +84,7 @@ impl Document {
     pub(super) fn parse(text: &str, format: Format) -> Result<Self> {
         if text.len() > MAX_BYTES {
             let problem = format!("has {} bytes", text.len());
-            return Err(Error::invalid(
-                "workload",
-                problem,
-                format_args!("at most {MAX_BYTES}"),
-            ));
+            return Err(Error::invalid("workload", problem, format_args!("at most {MAX_BYTES}")));
         }
         match format {
             Format::Yaml => yaml(text),
@@ -148,10 +144,8 @@ impl Tree {
                     path.strip_prefix(key.as_str())
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
                 };
-                let (place, key, value) = entries
-                    .iter()
-                    .filter(fits)
-                    .max_by_key(|(_, key, _)| key.len())?;
+                let (place, key, value) =
+                    entries.iter().filter(fits).max_by_key(|(_, key, _)| key.len())?;
                 Some(value.find(&path[key.len()..]).unwrap_or(*place))
             }
             Self::Leaf(_) => None,
@@ -163,10 +157,7 @@ fn wrong(place: Option<Place>, what: &str, problem: impl fmt::Display) -> Error 
     // A parser's message may end in the excerpt of many lines; the first says what is wrong.
     let problem = problem.to_string();
     let first = problem.lines().next().unwrap_or_default();
-    let error = Error::new(
-        ErrorKind::InvalidInput,
-        format!("not valid {what}: {first}"),
-    );
+    let error = Error::new(ErrorKind::InvalidInput, format!("not valid {what}: {first}"));
     match place {
         Some(place) => error.context(place),
         None => error,
@@ -174,12 +165,10 @@ fn wrong(place: Option<Place>, what: &str, problem: impl fmt::Display) -> Error 
 }
 
 fn json(text: &str) -> Result<()> {
-    serde_json::from_str::<IgnoredAny>(text)
-        .map(drop)
-        .map_err(|e| {
-            let (line, column) = (e.line(), e.column());
-            wrong(Some(Place { line, column }), "JSON", e)
-        })
+    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|e| {
+        let (line, column) = (e.line(), e.column());
+        wrong(Some(Place { line, column }), "JSON", e)
+    })
 }
 
 fn yaml(text: &str) -> Result<Tree> {
@@ -196,15 +185,14 @@ fn yaml(text: &str) -> Result<Tree> {
         with_snippet: false,
         strict_booleans: true,
     };
-    serde_saphyr::from_str_with_options::<Spanned>(text, options)
-        .map(|spanned| spanned.1)
-        .map_err(|e| {
-            let place = e.location().map(|at| Place {
-                line: at.line() as usize,
-                column: at.column() as usize,
-            });
+    serde_saphyr::from_str_with_options::<Spanned>(text, options).map(|spanned| spanned.1).map_err(
+        |e| {
+            let place = e
+                .location()
+                .map(|at| Place { line: at.line() as usize, column: at.column() as usize });
             wrong(place, "YAML", e.without_snippet())
-        })
+        },
+    )
 }
 
 /// A tree as the YAML reader gives it, with its own place.
@@ -218,10 +206,7 @@ impl<'de> Deserialize<'de> for Spanned {
 }
 
 fn place_of<T>(spanned: &serde_saphyr::Spanned<T>) -> Place {
-    Place {
-        line: spanned.referenced.line() as usize,
-        column: spanned.referenced.column() as usize,
-    }
+    Place { line: spanned.referenced.line() as usize, column: spanned.referenced.column() as usize }
 }
 
 impl<'de> Deserialize<'de> for Tree {
@@ -349,9 +334,7 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn new(text: &'a str) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
-        let starts = std::iter::once(0)
-            .chain(breaks.map(|(at, _)| at + 1))
-            .collect();
+        let starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
@@ -359,9 +342,6 @@ impl<'a> Lines<'a> {
         let line = self.starts.partition_point(|start| *start <= offset).max(1);
         let start = self.starts[line - 1];
         let before = self.text.get(start..offset).unwrap_or_default();
-        Place {
-            line,
-            column: before.chars().count() + 1,
-        }
+        Place { line, column: before.chars().count() + 1 }
     }
 }

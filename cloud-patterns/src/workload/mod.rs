@@ -227,10 +227,7 @@ impl Workload {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for what the format cannot hold: a null in TOML.
     pub fn to_text(&self, format: Format) -> Result<String> {
         let wrong = |e: &dyn std::fmt::Display| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                format!("workload '{}': {e}", self.name),
-            )
+            Error::new(ErrorKind::InvalidInput, format!("workload '{}': {e}", self.name))
         };
         match format {
             Format::Yaml => serde_saphyr::to_string(self).map_err(|e| wrong(&e)),

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use cloud_core::{Error, ResourceKind, Result};
+use cloud_core::{ResourceKind, Result};
 use serde_json::Value;
+
+use crate::engine::reference::{Part, is_name, is_output, parse};
 
 /// A reference as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,31 +30,15 @@ pub(crate) fn map_text<'a>(
     text: &'a str,
     look_up: &mut impl FnMut(Reference<'a>) -> Result<String>,
 ) -> Result<String> {
+    let accepted = "${component.output}, ${component[replica].output}";
     let mut mapped = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, from) = rest.split_at(at);
-        mapped.push_str(before);
-        if before.ends_with('$') {
-            mapped.push_str("${");
-            rest = &from[2..];
-            continue;
+    for part in parse(text, accepted, read)? {
+        match part {
+            Part::Text(text) => mapped.push_str(text),
+            Part::Escape => mapped.push_str("$${"),
+            Part::Reference(reference) => mapped.push_str(&look_up(reference)?),
         }
-        let inside = from[2..].split_once('}');
-        let (reference, after) = inside
-            .and_then(|(inner, after)| Some((read(inner)?, after)))
-            .ok_or_else(|| {
-                let shown: String = from.chars().take(40).collect();
-                Error::invalid(
-                    "reference",
-                    format_args!("is '{}'", shown.escape_debug()),
-                    "${component.output}, ${component[replica].output}, or $${ for a plain ${",
-                )
-            })?;
-        mapped.push_str(&look_up(reference)?);
-        rest = after;
     }
-    mapped.push_str(rest);
     Ok(mapped)
 }
 
@@ -100,25 +86,12 @@ fn read(inner: &str) -> Option<Reference<'_>> {
         }
         None => (target, None),
     };
-    let word = |text: &str, dash: bool| {
-        let fits = |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_') || (dash && b == b'-');
-        (1..=63).contains(&text.len()) && text.bytes().all(fits)
-    };
-    (word(component, true) && word(output, false)).then_some(Reference {
-        component,
-        replica,
-        output,
-    })
+    (is_name(component) && is_output(output)).then_some(Reference { component, replica, output })
 }
 
 /// The text as it is written where references are read: `${` becomes `$${`.
 pub(crate) fn escape(text: &str) -> String {
     text.replace("${", "$${")
-}
-
-/// Whether an output of a kind is a secret.
-pub(crate) fn is_secret(kind: ResourceKind, output: &str) -> bool {
-    kind == ResourceKind::Database && matches!(output, "url" | "password")
 }
 
 /// The outputs of a kind besides those of its ports.
@@ -138,9 +111,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Result<String> {
-        map_text(text, &mut |r| {
-            Ok(format!("<{}|{:?}|{}>", r.component, r.replica, r.output))
-        })
+        map_text(text, &mut |r| Ok(format!("<{}|{:?}|{}>", r.component, r.replica, r.output)))
     }
 
     #[test]

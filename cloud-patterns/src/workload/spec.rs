@@ -71,9 +71,7 @@ impl Component {
     /// The fields of the cloud's own spec.
     pub(crate) fn own_spec(&self) -> impl Iterator<Item = (&String, &Value)> {
         let inner = inner_field(self.kind());
-        self.spec
-            .iter()
-            .filter(move |(name, _)| Some(name.as_str()) != inner)
+        self.spec.iter().filter(move |(name, _)| Some(name.as_str()) != inner)
     }
 
     /// The tables that are made in it.

@@ -71,32 +71,17 @@ fn semantic_mistakes_have_their_place_in_every_format() {
 fn a_key_that_comes_twice_is_refused_in_every_format() {
     for (text, format) in [
         ("name: shop\nname: shop2\ncomponents: []\n", Format::Yaml),
-        (
-            "{\"name\": \"shop\",\n\"name\": \"shop2\", \"components\": []}",
-            Format::Json,
-        ),
-        (
-            "name = 'shop'\nname = 'shop2'\ncomponents = []\n",
-            Format::Toml,
-        ),
-        (
-            "name: shop\ntags: {a: b,\n  a: c}\ncomponents: []\n",
-            Format::Yaml,
-        ),
+        ("{\"name\": \"shop\",\n\"name\": \"shop2\", \"components\": []}", Format::Json),
+        ("name = 'shop'\nname = 'shop2'\ncomponents = []\n", Format::Toml),
+        ("name: shop\ntags: {a: b,\n  a: c}\ncomponents: []\n", Format::Yaml),
         (
             "{\"name\": \"shop\", \"tags\": {\"a\": \"b\",\n \"a\": \"c\"}, \"components\": []}",
             Format::Json,
         ),
-        (
-            "name = 'shop'\ntags = {a = 'b', a = 'c'}\ncomponents = []\n",
-            Format::Toml,
-        ),
+        ("name = 'shop'\ntags = {a = 'b', a = 'c'}\ncomponents = []\n", Format::Toml),
     ] {
         let message = refused(text, format);
-        assert!(
-            message.to_lowercase().contains("duplicate"),
-            "{format:?}: {message}"
-        );
+        assert!(message.to_lowercase().contains("duplicate"), "{format:?}: {message}");
         assert!(
             message.starts_with("line 2, column ") || message.starts_with("line 3, column "),
             "{format:?}: {message}"
@@ -139,54 +124,24 @@ fn bad_values_are_refused_by_path() {
     let long = "n".repeat(41);
     let cases = [
         ("name: '', type: storage", "components[0].name is ''"),
-        (
-            "name: ../etc, type: storage",
-            "components[0].name is '../etc'",
-        ),
-        (
-            "name: \"a\\u0007\", type: storage",
-            "components[0].name is 'a\\u{7}'",
-        ),
-        (
-            &*format!("name: {long}, type: storage"),
-            "components[0].name is 'nnn",
-        ),
-        (
-            "name: a, type: disk",
-            "components[0].type: unknown variant `disk`",
-        ),
-        (
-            "name: a, type: storage, replicas: 0",
-            "components[0].replicas is 0",
-        ),
-        (
-            "name: a, type: storage, replicas: -1",
-            "components[0].replicas: invalid value",
-        ),
-        (
-            "name: a, type: storage, replicas: 4294967296",
-            "components[0].replicas: invalid value",
-        ),
+        ("name: ../etc, type: storage", "components[0].name is '../etc'"),
+        ("name: \"a\\u0007\", type: storage", "components[0].name is 'a\\u{7}'"),
+        (&*format!("name: {long}, type: storage"), "components[0].name is 'nnn"),
+        ("name: a, type: disk", "components[0].type: unknown variant `disk`"),
+        ("name: a, type: storage, replicas: 0", "components[0].replicas is 0"),
+        ("name: a, type: storage, replicas: -1", "components[0].replicas: invalid value"),
+        ("name: a, type: storage, replicas: 4294967296", "components[0].replicas: invalid value"),
         (
             "name: a, type: storage, replicas: 1001",
             "components[0].replicas is 1001; accepted: 1 to 1000",
         ),
-        (
-            "name: a, type: storage, replicas: two",
-            "components[0].replicas: invalid type",
-        ),
+        ("name: a, type: storage, replicas: two", "components[0].replicas: invalid type"),
         (
             "name: a, type: storage, depends_on: [a]",
             "components[0].depends_on[0] is the component itself",
         ),
-        (
-            "name: a, type: storage, network: n",
-            "components[0].network is set for storage",
-        ),
-        (
-            "name: a, type: storage, tags: {\"\": x}",
-            "components[0].tags: ",
-        ),
+        ("name: a, type: storage, network: n", "components[0].network is set for storage"),
+        ("name: a, type: storage, tags: {\"\": x}", "components[0].tags: "),
         (
             "name: a, type: compute, spec: {size: {at_least: {vcpu: 1, memory: -1GiB}}}",
             "components[0].spec.size.at_least.memory: ",
@@ -203,10 +158,7 @@ fn bad_values_are_refused_by_path() {
             "name: a, type: compute, spec: {size: {at_least: {vcpu: 0, memory: 1GiB}}}",
             "components[0].spec.size.at_least.vcpu is 0",
         ),
-        (
-            "name: a, type: compute, spec: {region: eu-1}",
-            "components[0].spec.region is set",
-        ),
+        ("name: a, type: compute, spec: {region: eu-1}", "components[0].spec.region is set"),
         (
             "name: a, type: compute, expose: [{port: PORT}]",
             "components[0].expose is set without a network",
@@ -219,10 +171,7 @@ fn bad_values_are_refused_by_path() {
             "name: a, type: database, spec: {engine: oracle}",
             "components[0].spec.engine: unknown variant",
         ),
-        (
-            "name: a, type: database",
-            "components[0].spec: missing field `engine`",
-        ),
+        ("name: a, type: database", "components[0].spec: missing field `engine`"),
         (
             "name: a, type: storage, spec: {objects: [{key: ../x, text: y}]}",
             "components[0].spec.objects[0].key is '../x'",
@@ -258,10 +207,7 @@ fn bad_values_are_refused_by_path() {
     ];
     for (fields, expected) in cases {
         let message = refused(&component(fields), Format::Yaml);
-        assert!(
-            message.starts_with("line 3, column "),
-            "{fields}: {message}"
-        );
+        assert!(message.starts_with("line 3, column "), "{fields}: {message}");
         assert!(message.contains(expected), "{fields}: {message}");
     }
 }
@@ -269,10 +215,7 @@ fn bad_values_are_refused_by_path() {
 #[test]
 fn the_whole_has_its_rules_too() {
     for (text, expected) in [
-        (
-            "name: shop\ncomponents: []\n",
-            "line 2, column 1: components has 0 entries",
-        ),
+        ("name: shop\ncomponents: []\n", "line 2, column 1: components has 0 entries"),
         ("components: []\n", "workload: missing field `name`"),
         (
             "name: Shop\ncomponents: [{name: a, type: storage}]\n",
@@ -341,26 +284,17 @@ fn references_are_checked() {
             "{environment: {W: '${web.address}'}}",
             "spec.environment.W has ${web.address}, but 'web' has 2 replicas; accepted: one of them, such as ${web[0].address}",
         ),
-        (
-            "{environment: {W: '${web[2].address}'}}",
-            "accepted: [0] to [1]",
-        ),
+        ("{environment: {W: '${web[2].address}'}}", "accepted: [0] to [1]"),
         (
             "{environment: {W: '${db.adress}'}}",
             "gives no such output; accepted: id, name, region, host, port, url, password",
         ),
-        (
-            "{environment: {W: '${web[0].port_http}'}}",
-            "gives no such output",
-        ),
+        ("{environment: {W: '${web[0].port_http}'}}", "gives no such output"),
         (
             "{command: [psql, '${db.url}']}",
             "spec.command[1] has ${db.url}, which is a secret; accepted: secrets inside spec.environment only",
         ),
-        (
-            "{environment: {W: '${a.address}'}}",
-            "is the component itself",
-        ),
+        ("{environment: {W: '${a.address}'}}", "is the component itself"),
     ] {
         let message = refused(&with(bad), Format::Yaml);
         assert!(message.contains(expected), "{message}");
@@ -380,10 +314,7 @@ fn files_are_read_by_their_names() {
     }
     std::fs::write(&path, "name: shop\nx: 1\n").unwrap();
     let error = Workload::from_path(&path).unwrap_err().to_string();
-    assert!(
-        error.contains("shop.yml: line 2, column 1: x: unknown field"),
-        "{error}"
-    );
+    assert!(error.contains("shop.yml: line 2, column 1: x: unknown field"), "{error}");
     let missing = Workload::from_path(folder.path().join("no.toml")).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     assert!(missing.to_string().contains("no.toml"), "{missing}");
@@ -394,10 +325,7 @@ fn json_may_be_indented_by_tabs_and_escaped() {
     let text = "{\n\t\"name\":\"shop\",\n\t\"components\":[\n\t\t{\"name\":\"\\u0061\",\"type\":\"compute\",\"spec\":{\"command\":[\"\\/bin\\/echo\",\"\\ud83d\\ude00\"]}}]}";
     let workload = Workload::from_text(text, Format::Json).unwrap();
     assert_eq!(workload.components[0].name, "a");
-    assert_eq!(
-        workload.components[0].spec["command"],
-        json!(["/bin/echo", "😀"])
-    );
+    assert_eq!(workload.components[0].spec["command"], json!(["/bin/echo", "😀"]));
 }
 
 fn text() -> impl Strategy<Value = String> {

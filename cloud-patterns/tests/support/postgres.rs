@@ -29,9 +29,7 @@ pub struct Cluster {
 /// If PostgreSQL is missing and the environment says `CI=true`, or if the cluster does not start.
 pub fn cluster(test: &str) -> Option<&'static Cluster> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
-    let cluster = CLUSTER
-        .get_or_init(|| binaries().map(|folder| Cluster::start(&folder)))
-        .as_ref();
+    let cluster = CLUSTER.get_or_init(|| binaries().map(|folder| Cluster::start(&folder))).as_ref();
     if cluster.is_none() {
         let reason = "neither PATH nor /usr/lib/postgresql/*/bin has initdb and pg_ctl";
         assert!(
@@ -45,11 +43,7 @@ pub fn cluster(test: &str) -> Option<&'static Cluster> {
 
 impl Cluster {
     fn start(binaries: &Path) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("pg-")
-            .tempdir()
-            .unwrap()
-            .keep();
+        let folder = tempfile::Builder::new().prefix("pg-").tempdir().unwrap().keep();
         // A server refuses to run as root.
         let user = (std::fs::metadata("/proc/self").unwrap().uid() == 0).then(unprivileged);
         if let Some((uid, gid)) = user {
@@ -81,27 +75,14 @@ impl Cluster {
         }
         let mut keeper = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(keeper.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(
-            line,
-            "ready\n",
-            "PostgreSQL did not start in {}",
-            folder.display()
-        );
-        Self {
-            folder,
-            _keeper: keeper,
-        }
+        BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "PostgreSQL did not start in {}", folder.display());
+        Self { folder, _keeper: keeper }
     }
 
     /// The URL of a database of this name, for the superuser `tests`.
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://tests@localhost/{database}?host={}",
-            self.folder.display()
-        )
+        format!("postgres://tests@localhost/{database}?host={}", self.folder.display())
     }
 
     /// Makes an empty database and returns its URL.
@@ -109,10 +90,7 @@ impl Cluster {
         use sqlx::{AssertSqlSafe, Connection, PgConnection};
         let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
         let sql = format!("CREATE DATABASE \"{name}\"");
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         self.url(name)
     }
@@ -137,13 +115,9 @@ fn binaries() -> Option<PathBuf> {
 fn unprivileged() -> (u32, u32) {
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
     let id = |name: &str| {
-        let line = users
-            .lines()
-            .find(|line| line.split(':').next() == Some(name))?;
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
         let mut fields = line.split(':').skip(2);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     };
-    id("postgres")
-        .or_else(|| id("nobody"))
-        .expect("no user to run PostgreSQL as")
+    id("postgres").or_else(|| id("nobody")).expect("no user to run PostgreSQL as")
 }

@@ -90,9 +90,7 @@ impl Rig {
             Self::Sqlite(folder, _) => {
                 let path = folder.path().join("store.db");
                 let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-                let mut c = sqlx::SqliteConnection::connect_with(&options)
-                    .await
-                    .unwrap();
+                let mut c = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
                 sqlx::raw_sql(sql).execute(&mut c).await.unwrap();
                 c.close().await.unwrap();
             }
@@ -107,10 +105,8 @@ impl Rig {
 
     /// Makes a lease one that has expired.
     pub async fn expire(&self, lease: &str) {
-        self.tamper(&format!(
-            "UPDATE multicloud_lease SET expires_at = 1 WHERE name = '{lease}'"
-        ))
-        .await;
+        self.tamper(&format!("UPDATE multicloud_lease SET expires_at = 1 WHERE name = '{lease}'"))
+            .await;
     }
 }
 
@@ -137,11 +133,7 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 pub async fn lease(store: &dyn Store, name: &str) -> Lease {
-    store
-        .acquire(name, "me", TTL)
-        .await
-        .unwrap()
-        .expect("it is free")
+    store.acquire(name, "me", TTL).await.unwrap().expect("it is free")
 }
 
 pub fn resource(deployment: &str, number: u32) -> OwnedResource {
@@ -158,18 +150,12 @@ pub fn resource(deployment: &str, number: u32) -> OwnedResource {
 }
 
 pub fn put(resource: &OwnedResource) -> Record {
-    Record {
-        body: json!("made"),
-        catalog: vec![CatalogChange::Put(resource.clone())],
-    }
+    Record { body: json!("made"), catalog: vec![CatalogChange::Put(resource.clone())] }
 }
 
 pub fn remove(resource: &OwnedResource) -> Record {
     let (cloud, id) = (resource.cloud.clone(), resource.id.clone());
-    Record {
-        body: json!("gone"),
-        catalog: vec![CatalogChange::Remove { cloud, id }],
-    }
+    Record { body: json!("gone"), catalog: vec![CatalogChange::Remove { cloud, id }] }
 }
 
 pub async fn all(store: &dyn Store, stream: &str) -> Vec<Entry> {

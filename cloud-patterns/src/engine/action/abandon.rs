@@ -19,10 +19,7 @@ impl ActionHandler for Abandon {
 
     async fn apply(&self, call: &Call<'_>) -> Result<Applied> {
         let OwnedResource { cloud, id, .. } = call.read()?;
-        Ok(Applied {
-            catalog: vec![CatalogChange::Remove { cloud, id }],
-            ..Applied::default()
-        })
+        Ok(Applied { catalog: vec![CatalogChange::Remove { cloud, id }], ..Applied::default() })
     }
 
     async fn undo(&self, call: &Call<'_>) -> Result<Vec<CatalogChange>> {

@@ -85,7 +85,6 @@ async fn drop_table(call: &Call<'_>) -> Result<(), Error> {
     let engine = databases.get_database(&input.database).await?.engine;
     let sql = databases.sql(&input.database).await?;
     let table = quoted(engine, &input.table.name);
-    sql.execute(&format!("DROP TABLE IF EXISTS {table}"), &[])
-        .await?;
+    sql.execute(&format!("DROP TABLE IF EXISTS {table}"), &[]).await?;
     Ok(())
 }

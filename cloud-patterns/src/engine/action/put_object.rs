@@ -35,13 +35,10 @@ struct Input {
 impl Input {
     fn path(&self) -> Result<Path> {
         self.bucket.expect_kind(ResourceKind::Bucket)?;
-        Path::parse(&self.key)
-            .ok()
-            .filter(|path| !path.as_ref().is_empty())
-            .ok_or_else(|| {
-                let problem = format!("is '{}'", self.key.escape_debug());
-                Error::invalid("input.key", problem, "a relative path without '..'")
-            })
+        Path::parse(&self.key).ok().filter(|path| !path.as_ref().is_empty()).ok_or_else(|| {
+            let problem = format!("is '{}'", self.key.escape_debug());
+            Error::invalid("input.key", problem, "a relative path without '..'")
+        })
     }
 
     async fn contents(&self) -> Result<Bytes> {
@@ -65,11 +62,7 @@ impl Input {
 fn read_file(file: &std::path::Path) -> Result<Bytes> {
     let field = format!("input.file {}", file.display());
     let unreadable = |e: std::io::Error| {
-        Error::invalid(
-            &field,
-            format_args!("is unreadable: {e}"),
-            "a readable file",
-        )
+        Error::invalid(&field, format_args!("is unreadable: {e}"), "a readable file")
     };
     let size = std::fs::metadata(file).map_err(unreadable)?.len();
     if size > LARGEST_FILE {
@@ -121,10 +114,7 @@ impl ActionHandler for PutObject {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Applied {
-            outputs: [("key".to_owned(), path.to_string())].into(),
-            ..Applied::default()
-        })
+        Ok(Applied { outputs: [("key".to_owned(), path.to_string())].into(), ..Applied::default() })
     }
 
     async fn undo(&self, call: &Call<'_>) -> Result<Vec<CatalogChange>> {

@@ -49,10 +49,7 @@ impl ActionHandler for SetRecord {
 
     async fn apply(&self, call: &Call<'_>) -> Result<Applied> {
         let input = read(call)?;
-        call.cloud
-            .dns()?
-            .set_record(&input.zone, &input.record)
-            .await?;
+        call.cloud.dns()?.set_record(&input.zone, &input.record).await?;
         Ok(Applied {
             outputs: [("name".to_owned(), input.record.name)].into(),
             ..Applied::default()
@@ -66,10 +63,7 @@ impl ActionHandler for SetRecord {
             gone_is_fine(dns.delete_record(&input.zone, &input.record).await)?;
         } else {
             let before: RecordSet = serde_json::from_value(call.before.clone()).map_err(|e| {
-                Error::new(
-                    ErrorKind::Corrupt,
-                    format!("journal: record set before: {e}"),
-                )
+                Error::new(ErrorKind::Corrupt, format!("journal: record set before: {e}"))
             })?;
             gone_is_fine(dns.set_record(&input.zone, &before).await)?;
         }
@@ -77,10 +71,6 @@ impl ActionHandler for SetRecord {
     }
 
     fn permissions(&self) -> Vec<&'static str> {
-        vec![
-            "dns.list_records_page",
-            "dns.set_record",
-            "dns.delete_record",
-        ]
+        vec!["dns.list_records_page", "dns.set_record", "dns.delete_record"]
     }
 }

@@ -100,12 +100,7 @@ pub struct BlastRadiusLimit {
 
 impl Default for BlastRadiusLimit {
     fn default() -> Self {
-        Self {
-            max_changes: 100,
-            max_deletes: 50,
-            max_deleted_share: 0.5,
-            max_monthly_cost: None,
-        }
+        Self { max_changes: 100, max_deletes: 50, max_deleted_share: 0.5, max_monthly_cost: None }
     }
 }
 
@@ -114,12 +109,7 @@ impl BlastRadiusLimit {
     /// such, never for those that something else leads to.
     #[must_use]
     pub fn for_destroy(self) -> Self {
-        Self {
-            max_changes: usize::MAX,
-            max_deletes: usize::MAX,
-            max_deleted_share: 1.0,
-            ..self
-        }
+        Self { max_changes: usize::MAX, max_deletes: usize::MAX, max_deleted_share: 1.0, ..self }
     }
 
     /// Refuses a share that is not between 0 and 1.
@@ -131,11 +121,7 @@ impl BlastRadiusLimit {
             return Ok(());
         }
         let problem = format!("is {}", self.max_deleted_share);
-        Err(Error::invalid(
-            "limits.max_deleted_share",
-            problem,
-            "0 to 1",
-        ))
+        Err(Error::invalid("limits.max_deleted_share", problem, "0 to 1"))
     }
 
     /// Refuses a plan that changes more, in a deployment that owned so many resources when it was made.
@@ -146,27 +132,15 @@ impl BlastRadiusLimit {
         let radius = plan.blast_radius(owned);
         let within = |value: usize, most: usize, what: &str, limit: &str| match value <= most {
             true => Ok(()),
-            false => Err(denied(
-                plan,
-                format_args!("makes {value} {what}"),
-                limit,
-                &most,
-            )),
+            false => Err(denied(plan, format_args!("makes {value} {what}"), limit, &most)),
         };
         within(radius.changes(), self.max_changes, "changes", "max_changes")?;
         within(radius.deletes, self.max_deletes, "deletions", "max_deletes")?;
         let share = radius.deleted_share();
         if share > self.max_deleted_share {
-            let does = format!(
-                "deletes {} of {owned} resources, a share of {share:.2}",
-                radius.deletes
-            );
-            return Err(denied(
-                plan,
-                does,
-                "max_deleted_share",
-                &self.max_deleted_share,
-            ));
+            let does =
+                format!("deletes {} of {owned} resources, a share of {share:.2}", radius.deletes);
+            return Err(denied(plan, does, "max_deleted_share", &self.max_deleted_share));
         }
         let Some(most) = &self.max_monthly_cost else {
             return Ok(());
@@ -186,7 +160,5 @@ fn denied(plan: &Plan, does: impl Display, limit: &str, value: &dyn Display) -> 
     let message = format!("the plan '{purpose}' {does}; {limit} is {value}");
     Error::new(ErrorKind::PolicyDenied, message)
         .with_code("blast_radius")
-        .with_hint(format!(
-            "if that is meant, raise {limit} (limits.{limit} in the workload)"
-        ))
+        .with_hint(format!("if that is meant, raise {limit} (limits.{limit} in the workload)"))
 }

@@ -39,19 +39,13 @@ impl Plan {
             amount: amount.normalize(),
             currency: currency.clone(),
         };
-        MonthlyCost {
-            known: sums.into_iter().map(money).collect(),
-            unknown,
-        }
+        MonthlyCost { known: sums.into_iter().map(money).collect(), unknown }
     }
 }
 
 impl fmt::Display for MonthlyCost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = self
-            .known
-            .iter()
-            .map(|m| format!("{:.2} {}", m.amount, m.currency));
+        let known = self.known.iter().map(|m| format!("{:.2} {}", m.amount, m.currency));
         let known: Vec<_> = known.collect();
         match known.as_slice() {
             [] => f.write_str("0 a month")?,

@@ -42,10 +42,7 @@ impl Plan {
         for (i, step) in self.steps.iter().enumerate() {
             let [id, what] = label(step).map(|line| dot_text(&line));
             // `\n` inside a label is Graphviz' own line break.
-            put(
-                &mut text,
-                format_args!("    n{i} [label=\"{id}\\n{what}\"];\n"),
-            );
+            put(&mut text, format_args!("    n{i} [label=\"{id}\\n{what}\"];\n"));
         }
         for (from, to) in self.edges() {
             put(&mut text, format_args!("    n{from} -> n{to};\n"));
@@ -58,19 +55,14 @@ impl Plan {
     fn edges(&self) -> Vec<(u32, u32)> {
         let needs = saga::edges(self).unwrap_or_else(|_| self.declared_edges());
         let after = (0u32..).zip(needs);
-        after
-            .flat_map(|(to, needs)| needs.into_iter().map(move |from| (from, to)))
-            .collect()
+        after.flat_map(|(to, needs)| needs.into_iter().map(move |from| (from, to))).collect()
     }
 
     fn declared_edges(&self) -> Vec<Vec<u32>> {
         let ids = self.steps.iter().map(|step| step.id.as_str());
         let index: HashMap<&str, u32> = ids.zip(0u32..).collect();
         let needs = |step: &Step| {
-            let known = step
-                .depends_on
-                .iter()
-                .filter_map(|id| index.get(id.as_str()));
+            let known = step.depends_on.iter().filter_map(|id| index.get(id.as_str()));
             known.copied().collect()
         };
         self.steps.iter().map(needs).collect()

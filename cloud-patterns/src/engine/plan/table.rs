@@ -43,17 +43,8 @@ impl Plan {
         let places: HashMap<&str, &Location> = (self.choices.iter())
             .filter_map(|choice| Some((choice.component.as_str(), choice.places.first()?)))
             .collect();
-        let mut table = table(
-            width,
-            &[
-                "step",
-                "cloud",
-                "region",
-                "action",
-                "depends on",
-                "cost/month",
-            ],
-        );
+        let mut table =
+            table(width, &["step", "cloud", "region", "action", "depends on", "cost/month"]);
         for step in &self.steps {
             let region = region(step).or_else(|| {
                 let place = places.get(step.component.as_str())?;
@@ -81,10 +72,7 @@ impl Plan {
         for choice in &self.choices {
             let mut places: Vec<_> = choice.places.iter().map(Location::to_string).collect();
             places.dedup();
-            let figures = choice
-                .figures
-                .iter()
-                .map(|(k, v)| format!("\n{}: {}", safe(k), safe(v)));
+            let figures = choice.figures.iter().map(|(k, v)| format!("\n{}: {}", safe(k), safe(v)));
             let why = safe(&choice.why) + &figures.collect::<String>();
             let cost = choice.monthly_cost.as_ref().map_or("unknown".into(), money);
             table.add_row([safe(&choice.component), places.join(", "), why, cost]);
@@ -127,7 +115,7 @@ impl Plan {
 }
 
 /// How wide a table is where no terminal says how wide it is.
-const WIDTH: u16 = 160;
+const WIDTH: u16 = 140;
 
 fn table(width: u16, header: &[&str]) -> Table {
     let mut table = Table::new();
@@ -156,7 +144,5 @@ fn money(money: &Money) -> String {
 /// Without line breaks and other control characters, which would break a row or a terminal.
 fn safe(text: impl Display) -> String {
     let text = text.to_string();
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -29,10 +29,7 @@ fn delete(id: &str) -> Step {
         id: format!("bucket/sim-1/{id}").parse().unwrap(),
         options: DeleteOptions::default(),
     };
-    Step {
-        action,
-        ..create(id, &[])
-    }
+    Step { action, ..create(id, &[]) }
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
@@ -54,42 +51,28 @@ fn problem(steps: Vec<Step>) -> String {
 
 #[test]
 fn the_shape_is_checked() {
-    plan(vec![create("a", &[]), create("b", &["a"])])
-        .validate()
-        .unwrap();
+    plan(vec![create("a", &[]), create("b", &["a"])]).validate().unwrap();
     assert!(problem(vec![create("a", &[]), create("a", &[])]).contains("steps[1].id is 'a'"));
     assert!(problem(vec![create("a", &["x"])]).contains("unknown step 'x'"));
     assert!(problem(vec![create("A", &[])]).contains("steps[0].id is 'A'"));
     assert!(problem(vec![create(&"a".repeat(64), &[])]).contains("1 to 63"));
     let mut referring = create("a", &[]);
-    referring.action = Action::Create {
-        kind: ResourceKind::Bucket,
-        spec: json!({"name": "${b.id}"}),
-    };
+    referring.action =
+        Action::Create { kind: ResourceKind::Bucket, spec: json!({"name": "${b.id}"}) };
     assert!(problem(vec![referring.clone()]).contains("unknown step 'b'"));
     let cycle = problem(vec![referring, create("c", &[]), create("b", &["a", "c"])]);
     assert!(cycle.contains("a needs b needs a"), "{cycle}");
     let known = plan(vec![create("a", &[])]);
     assert!(known.validate_for(&BTreeSet::from([cloud()])).is_ok());
-    let error = known
-        .validate_for(&BTreeSet::from([CloudId::new("aws").unwrap()]))
-        .unwrap_err();
-    assert!(
-        error
-            .message()
-            .contains("'sim', which is not registered; accepted: aws"),
-        "{error}"
-    );
+    let error = known.validate_for(&BTreeSet::from([CloudId::new("aws").unwrap()])).unwrap_err();
+    assert!(error.message().contains("'sim', which is not registered; accepted: aws"), "{error}");
 }
 
 #[test]
 fn a_hundred_thousand_steps_in_a_chain_are_checked_without_recursion() {
     let steps = (0..100_000).map(|i| {
         let before = format!("s{}", i - 1);
-        create(
-            &format!("s{i}"),
-            if i == 0 { vec![] } else { vec![&*before] }.as_slice(),
-        )
+        create(&format!("s{i}"), if i == 0 { vec![] } else { vec![&*before] }.as_slice())
     });
     let mut chain = plan(steps.collect());
     chain.validate().unwrap();
@@ -104,19 +87,10 @@ fn the_limit_is_on_and_names_how_to_raise_it() {
     let creates = |n: usize| plan((0..n).map(|i| create(&format!("s{i}"), &[])).collect());
     limit.check(&creates(100), 0).unwrap();
     let error = limit.check(&creates(101), 0).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (ErrorKind::PolicyDenied, Some("blast_radius"))
-    );
+    assert_eq!((error.kind(), error.code()), (ErrorKind::PolicyDenied, Some("blast_radius")));
     let text = error.to_string();
-    assert!(
-        text.contains("makes 101 changes; max_changes is 100"),
-        "{text}"
-    );
-    assert!(
-        text.contains("raise max_changes (limits.max_changes in the workload)"),
-        "{text}"
-    );
+    assert!(text.contains("makes 101 changes; max_changes is 100"), "{text}");
+    assert!(text.contains("raise max_changes (limits.max_changes in the workload)"), "{text}");
     let deletes = |n: usize| plan((0..n).map(|i| delete(&format!("s{i}"))).collect());
     limit.check(&deletes(2), 4).unwrap();
     let error = limit.check(&deletes(3), 4).unwrap_err();
@@ -126,52 +100,25 @@ fn the_limit_is_on_and_names_how_to_raise_it() {
             .contains("deletes 3 of 4 resources, a share of 0.75; max_deleted_share is 0.5"),
         "{error}"
     );
-    limit
-        .clone()
-        .for_destroy()
-        .check(&deletes(200), 200)
-        .unwrap();
-    assert!(
-        limit
-            .check(&deletes(51), 1000)
-            .unwrap_err()
-            .message()
-            .contains("max_deletes is 50")
-    );
+    limit.clone().for_destroy().check(&deletes(200), 200).unwrap();
+    assert!(limit.check(&deletes(51), 1000).unwrap_err().message().contains("max_deletes is 50"));
     let mut dear = creates(1);
     dear.steps[0].monthly_cost = Some(Money::usd("100.01".parse().unwrap()));
-    let most = BlastRadiusLimit {
-        max_monthly_cost: Some(Money::usd(100.into())),
-        ..limit
-    };
+    let most = BlastRadiusLimit { max_monthly_cost: Some(Money::usd(100.into())), ..limit };
     let error = most.check(&dear, 0).unwrap_err();
     assert!(
-        error
-            .message()
-            .contains("adds 100.01 USD a month; max_monthly_cost is 100 USD"),
+        error.message().contains("adds 100.01 USD a month; max_monthly_cost is 100 USD"),
         "{error}"
     );
-    assert!(
-        BlastRadiusLimit {
-            max_deleted_share: f64::NAN,
-            ..most
-        }
-        .validate()
-        .is_err()
-    );
+    assert!(BlastRadiusLimit { max_deleted_share: f64::NAN, ..most }.validate().is_err());
 }
 
 #[test]
 fn what_is_only_referred_to_is_no_change() {
     let mut refer = create("db", &[]);
-    refer.action = Action::Refer {
-        id: "database/sim-1/db".parse().unwrap(),
-    };
+    refer.action = Action::Refer { id: "database/sim-1/db".parse().unwrap() };
     let radius = plan(vec![refer]).blast_radius(10);
-    assert_eq!(
-        (radius.changes(), radius.refers, radius.deleted_share()),
-        (0, 1, 0.0)
-    );
+    assert_eq!((radius.changes(), radius.refers, radius.deleted_share()), (0, 1, 0.0));
 }
 
 #[test]
@@ -182,15 +129,9 @@ fn permissions_cover_undo_and_look_up() {
         spec: json!({"secret_environment": {"URL": "${db.url}"}}),
     };
     let mut table = create("t", &[]);
-    table.action = Action::Call {
-        handler: "create_table".into(),
-        input: json!({}),
-    };
+    table.action = Action::Call { handler: "create_table".into(), input: json!({}) };
     let mut own = create("x", &[]);
-    own.action = Action::Call {
-        handler: "mine".into(),
-        input: json!({}),
-    };
+    own.action = Action::Call { handler: "mine".into(), input: json!({}) };
     let permissions = plan(vec![web, table, own, delete("old")]).permissions();
     let calls: Vec<_> = permissions[&cloud()].iter().map(String::as_str).collect();
     assert_eq!(
@@ -251,12 +192,20 @@ fn the_table_says_it_all() {
 }
 
 #[test]
+fn tables_keep_to_their_width() {
+    for width in [100, 140] {
+        let table = crate::testing::tests::sixteen_steps("wide").to_table_in(width);
+        let rows = table.lines().filter(|line| line.starts_with('│'));
+        let longest = rows.map(|row| row.chars().count()).max();
+        assert!(longest.is_some());
+        assert!(longest <= Some(usize::from(width)), "{table}");
+    }
+}
+
+#[test]
 fn json_reads_back() {
     let plan = shown();
-    assert_eq!(
-        serde_json::from_str::<Plan>(&plan.to_json().unwrap()).unwrap(),
-        plan
-    );
+    assert_eq!(serde_json::from_str::<Plan>(&plan.to_json().unwrap()).unwrap(), plan);
 }
 
 #[test]
@@ -325,9 +274,7 @@ fn mermaid_labels(text: &str) -> Option<Vec<String>> {
 
 /// Control characters cannot be shown; all else is.
 fn visible(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn hostile() -> impl Strategy<Value = String> {

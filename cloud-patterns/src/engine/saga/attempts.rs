@@ -34,12 +34,7 @@ impl<'a> Attempts<'a> {
             .with_jitter()
             .with_jitter_seed(seed as u64)
             .build();
-        Self {
-            pauses,
-            patience,
-            give_up: None,
-            stop,
-        }
+        Self { pauses, patience, give_up: None, stop }
     }
 
     /// Waits before the next attempt. `false` if there is to be none.

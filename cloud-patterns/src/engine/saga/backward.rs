@@ -16,16 +16,14 @@ use super::{
 use crate::engine::{action::Call, plan::Action, progress::ApplyEvent, store::CatalogChange};
 
 impl Runner<'_> {
-    /// Undoes every step that did or may have done something. A step that cannot be undone does not keep the others
-    /// from being undone. `false` if it was paused.
+    /// Undoes every step that did or may have done something. A step that cannot be undone keeps what it needs: that is
+    /// still in use, and waits for a resume. All else is undone. `false` if it was paused.
     ///
     /// # Errors
     /// The journal's.
     pub(super) async fn backward(&self, roll_back: &RollBack) -> Result<bool> {
         let count = self.plan.steps.len();
-        let wanted: Vec<bool> = (0..count)
-            .map(|i| self.is_to_undo(i, roll_back.keep))
-            .collect();
+        let wanted: Vec<bool> = (0..count).map(|i| self.is_to_undo(i, roll_back.keep)).collect();
         self.tell(|| ApplyEvent::RollBackStarted {
             error: roll_back.error.clone(),
             total: wanted.iter().filter(|w| **w).count(),
@@ -51,7 +49,9 @@ impl Runner<'_> {
             if !ended? {
                 return Ok(false);
             }
-            free_needed(&self.graph.needs[i], &mut open, &mut free);
+            if !self.at(i, |p| matches!(p.state, StepState::UndoFailed(_))) {
+                free_needed(&self.graph.needs[i], &mut open, &mut free);
+            }
         }
     }
 
@@ -78,20 +78,14 @@ impl Runner<'_> {
         let patience = self.options().undo_patience;
         let mut attempts = self.attempts(i, patience, &self.run.pause);
         let error = loop {
-            let started = PlanEvent::UndoStarted {
-                step: step.id.as_str().into(),
-            };
+            let started = PlanEvent::UndoStarted { step: step.id.as_str().into() };
             self.write(&started, Vec::new()).await?;
             let error = match self.undo_once(i).await {
                 Ok(catalog) => {
-                    let undone = PlanEvent::Undone {
-                        step: step.id.as_str().into(),
-                    };
+                    let undone = PlanEvent::Undone { step: step.id.as_str().into() };
                     self.write(&undone, catalog).await?;
                     self.at(i, |p| p.state = StepState::Undone);
-                    self.tell(|| ApplyEvent::Undone {
-                        step: step.id.as_str().into(),
-                    });
+                    self.tell(|| ApplyEvent::Undone { step: step.id.as_str().into() });
                     return Ok(true);
                 }
                 Err(error) => error,
@@ -113,10 +107,7 @@ impl Runner<'_> {
         };
         self.write(&failed, Vec::new()).await?;
         self.at(i, |p| p.state = StepState::UndoFailed(error.clone()));
-        self.tell(|| ApplyEvent::UndoFailed {
-            step: step.id.as_str().into(),
-            error,
-        });
+        self.tell(|| ApplyEvent::UndoFailed { step: step.id.as_str().into(), error });
         Ok(true)
     }
 
@@ -136,10 +127,7 @@ impl Runner<'_> {
                     known => {
                         let mut made = self.look_for_made(i, &**cloud, *kind, spec).await?;
                         made.extend(
-                            known
-                                .into_iter()
-                                .filter(|id| !made.contains(id))
-                                .collect::<Vec<_>>(),
+                            known.into_iter().filter(|id| !made.contains(id)).collect::<Vec<_>>(),
                         );
                         made
                     }
@@ -156,11 +144,7 @@ impl Runner<'_> {
             Action::Call { handler, input } => {
                 let input = &self.fill(input)?;
                 let before = &before;
-                let call = Call {
-                    cloud,
-                    input,
-                    before,
-                };
+                let call = Call { cloud, input, before };
                 self.handlers().get(handler)?.undo(&call).await
             }
         }
@@ -186,23 +170,17 @@ impl Runner<'_> {
         cloud: &dyn Cloud,
         made: Vec<ResourceId>,
     ) -> Result<Vec<CatalogChange>> {
-        let all = DeleteOptions {
-            with_contents: true,
-        };
+        let all = DeleteOptions { with_contents: true };
         let patience = self.options().undo_patience;
         for id in &made {
-            self.remove(cloud, id, &all, patience, &self.run.pause)
-                .await?;
+            self.remove(cloud, id, &all, patience, &self.run.pause).await?;
         }
         Ok(made.into_iter().map(|id| forget(cloud, id)).collect())
     }
 }
 
 fn forget(cloud: &dyn Cloud, id: ResourceId) -> CatalogChange {
-    CatalogChange::Remove {
-        cloud: cloud.id().clone(),
-        id,
-    }
+    CatalogChange::Remove { cloud: cloud.id().clone(), id }
 }
 
 fn free_needed(needs: &[u32], open: &mut [usize], free: &mut VecDeque<usize>) {

@@ -127,12 +127,7 @@ pub(super) fn parts(plan: &Plan) -> impl Iterator<Item = PlanEvent<'_>> {
             bytes += serde_json::to_vec(item).map_or(0, |json| json.len());
             bytes <= PART_BYTES
         };
-        items
-            .iter()
-            .take_while(fits)
-            .count()
-            .max(1)
-            .min(items.len())
+        items.iter().take_while(fits).count().max(1).min(items.len())
     }
     let (mut steps, mut choices) = (&plan.steps[..], &plan.choices[..]);
     std::iter::from_fn(move || {
@@ -145,10 +140,7 @@ pub(super) fn parts(plan: &Plan) -> impl Iterator<Item = PlanEvent<'_>> {
         let now = if part.is_empty() { cut(choices) } else { 0 };
         let (chosen, rest) = choices.split_at(now);
         choices = rest;
-        Some(PlanEvent::PlanPart {
-            steps: part.into(),
-            choices: chosen.into(),
-        })
+        Some(PlanEvent::PlanPart { steps: part.into(), choices: chosen.into() })
     })
 }
 
@@ -174,10 +166,8 @@ pub(crate) fn read<T: DeserializeOwned>(stream: &str, entry: Entry) -> Result<T>
     match entry.record.body.get("v").and_then(Value::as_u64) {
         Some(VERSION) => {}
         Some(newer) if newer > VERSION => {
-            return Err(
-                corrupt(format!("has version {newer}; this build reads {VERSION}"))
-                    .with_hint("use the newer build that wrote it"),
-            );
+            return Err(corrupt(format!("has version {newer}; this build reads {VERSION}"))
+                .with_hint("use the newer build that wrote it"));
         }
         _ => return Err(corrupt("has no valid version".into())),
     }
@@ -281,9 +271,7 @@ impl PlanState {
     /// ```
     pub fn from_entries(entries: impl IntoIterator<Item = Entry>) -> Result<Option<Self>> {
         let mut fold = Fold::default();
-        entries
-            .into_iter()
-            .try_for_each(|entry| fold.apply(entry))?;
+        entries.into_iter().try_for_each(|entry| fold.apply(entry))?;
         Ok(fold.finish())
     }
 
@@ -306,8 +294,7 @@ impl Fold {
     /// The state, once the whole plan was there.
     pub(crate) fn finish(self) -> Option<PlanState> {
         let counts = self.counts;
-        self.state
-            .filter(|s| (s.plan.steps.len(), s.plan.choices.len()) == counts)
+        self.state.filter(|s| (s.plan.steps.len(), s.plan.choices.len()) == counts)
     }
 
     pub(crate) fn apply(&mut self, entry: Entry) -> Result<()> {
@@ -318,12 +305,7 @@ impl Fold {
             Error::new(ErrorKind::Corrupt, message)
         };
         let event = match event {
-            PlanEvent::PlanSaved {
-                plan,
-                step_count,
-                choice_count,
-                expires_at,
-            } => {
+            PlanEvent::PlanSaved { plan, step_count, choice_count, expires_at } => {
                 if self
                     .state
                     .as_ref()
@@ -365,12 +347,7 @@ impl Fold {
                     return Err(corrupt("has more than the whole plan".into()));
                 }
             }
-            PlanEvent::StepStarted {
-                step,
-                generation,
-                before,
-                ..
-            } => {
+            PlanEvent::StepStarted { step, generation, before, .. } => {
                 let step = &mut state.steps[at(&step)?];
                 step.state = StepState::Started;
                 step.generation = generation;

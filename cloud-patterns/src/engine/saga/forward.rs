@@ -55,12 +55,7 @@ impl<'p> Ready<'p> {
             let next = of.len();
             of.entry(cloud).or_insert(next);
         }
-        Self {
-            clouds: of.iter().map(|_| Queue::default()).collect(),
-            of,
-            per_cloud,
-            turn: 0,
-        }
+        Self { clouds: of.iter().map(|_| Queue::default()).collect(), of, per_cloud, turn: 0 }
     }
 
     fn push(&mut self, cloud: &CloudId, step: usize) {
@@ -108,9 +103,8 @@ impl Runner<'_> {
                 let step = Some(step.id.clone());
                 stop.get_or_insert(Forward::Failed { step, error });
             }
-            open[i] = (self.graph.needs[i].iter())
-                .map(|need| u32::from(!is_done(*need as usize)))
-                .sum();
+            open[i] =
+                (self.graph.needs[i].iter()).map(|need| u32::from(!is_done(*need as usize))).sum();
             if open[i] == 0 && !is_done(i) {
                 ready.push(&step.cloud, i);
             }
@@ -188,10 +182,7 @@ impl Runner<'_> {
     async fn recorded(&self, i: usize) -> Result<End> {
         let step = &self.plan.steps[i];
         let name = || step.id.as_str().into();
-        self.tell(|| ApplyEvent::StepStarted {
-            step: name(),
-            cloud: step.cloud.clone(),
-        });
+        self.tell(|| ApplyEvent::StepStarted { step: name(), cloud: step.cloud.clone() });
         match self.carry_out(i).await {
             Ok(gave) => {
                 let succeeded = PlanEvent::StepSucceeded {
@@ -227,10 +218,7 @@ impl Runner<'_> {
                     p.state = StepState::Failed(error.clone());
                     p.id = id;
                 });
-                self.tell(|| ApplyEvent::StepFailed {
-                    step: name(),
-                    error: error.clone(),
-                });
+                self.tell(|| ApplyEvent::StepFailed { step: name(), error: error.clone() });
                 Ok(End::Failed(error))
             }
         }

@@ -35,11 +35,7 @@ impl Graph {
             check_id(&format!("steps[{i}].id"), &step.id, MAX_ID)?;
             if index.insert(step.id.as_str().into(), i).is_some() {
                 let problem = format!("is '{}', as another's", step.id);
-                return Err(Error::invalid(
-                    &format!("steps[{i}].id"),
-                    problem,
-                    "each id once",
-                ));
+                return Err(Error::invalid(&format!("steps[{i}].id"), problem, "each id once"));
             }
         }
         let mut graph = Self {

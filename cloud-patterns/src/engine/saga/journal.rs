@@ -26,11 +26,7 @@ pub(super) async fn acquire(
     loop {
         let asked = Instant::now();
         if let Some(lease) = store.acquire(name, holder, ttl).await? {
-            return Ok(Tenure {
-                lease: Mutex::new(lease),
-                ttl,
-                until: Mutex::new(asked + ttl),
-            });
+            return Ok(Tenure { lease: Mutex::new(lease), ttl, until: Mutex::new(asked + ttl) });
         }
         if Instant::now() >= give_up {
             return Err(Error::new(
@@ -173,10 +169,7 @@ impl<'a> Journal<'a> {
             (std::mem::take(&mut queue.records), queue.last)
         };
         // Holds if this future is dropped during the append.
-        written.broken = Some(Error::new(
-            ErrorKind::Cancelled,
-            "a journal write was cut off",
-        ));
+        written.broken = Some(Error::new(ErrorKind::Cancelled, "a journal write was cut off"));
         match self.store.append(&self.fence, &self.stream, records).await {
             Ok(_) => {
                 *written = Written { last, broken: None };

@@ -31,11 +31,7 @@ impl Runner<'_> {
         tags.insert(Ownership::STEP, step)?;
         let query = ResourceQuery {
             kind: Some(kind),
-            list: ListQuery {
-                region: Some(region.clone()),
-                tags,
-                name: None,
-            },
+            list: ListQuery { region: Some(region.clone()), tags, name: None },
             ..ResourceQuery::default()
         };
         let sure_at = Instant::now() + window;
@@ -139,14 +135,9 @@ impl Runner<'_> {
                 id: resource.id.clone(),
             };
             self.write(&found, Vec::new()).await?;
-            let all = DeleteOptions {
-                with_contents: true,
-            };
+            let all = DeleteOptions { with_contents: true };
             let mut attempts = self.attempts(i, patience, &stop);
-            while let Err(error) = self
-                .remove(cloud, &resource.id, &all, patience, &stop)
-                .await
-            {
+            while let Err(error) = self.remove(cloud, &resource.id, &all, patience, &stop).await {
                 if !attempts.pause(&error).await {
                     tracing::warn!(cloud = %cloud.id(), id = %resource.id, %error, "a duplicate is left; orphans() will find it");
                     break;
@@ -165,9 +156,7 @@ impl Runner<'_> {
         let step = Ownership::read(&resource.tags)?.step;
         let i = *self.graph.index.get(step.as_str())? as usize;
         self.made_by(i, resource)?;
-        let known = self.at(i, |p| {
-            p.state.is_done() && p.id.as_ref() == Some(&resource.id)
-        });
+        let known = self.at(i, |p| p.state.is_done() && p.id.as_ref() == Some(&resource.id));
         (!known && self.plan.steps[i].cloud == *cloud.id()).then_some(i)
     }
 }

@@ -73,12 +73,7 @@ pub struct Executor {
 impl Executor {
     /// An executor with the built-in handlers.
     pub fn new(store: Arc<dyn Store>, clouds: Clouds, options: ExecutorOptions) -> Self {
-        Self {
-            store,
-            clouds,
-            handlers: Handlers::default(),
-            options: Arc::new(options),
-        }
+        Self { store, clouds, handlers: Handlers::default(), options: Arc::new(options) }
     }
 
     /// The executor with these handlers instead.
@@ -179,18 +174,11 @@ impl Executor {
             let journal = Journal::new(&*self.store, tenure.fence(), stream);
             if state.finish.is_none() {
                 let result = Finish::Abandoned;
-                journal
-                    .write(&PlanEvent::PlanFinished { result }, Vec::new())
-                    .await?;
+                journal.write(&PlanEvent::PlanFinished { result }, Vec::new()).await?;
                 state.finish = Some(result);
             }
             self.close(&state.plan, Finish::Abandoned, tenure).await?;
-            Ok(outcome::of_finished(
-                &state.plan,
-                state.steps,
-                state.roll_back,
-                Finish::Abandoned,
-            ))
+            Ok(outcome::of_finished(&state.plan, state.steps, state.roll_back, Finish::Abandoned))
         })
         .await
     }
@@ -277,10 +265,7 @@ impl Executor {
             None => Ok(()),
             Some(other) => Err(Error::new(
                 ErrorKind::Conflict,
-                format!(
-                    "plan '{other}' of deployment '{}' is unfinished",
-                    plan.deployment
-                ),
+                format!("plan '{other}' of deployment '{}' is unfinished", plan.deployment),
             )
             .with_code("unfinished_plan")
             .with_hint("resume or abandon it first")),
@@ -335,20 +320,10 @@ impl Executor {
             self.close(plan, finish, tenure).await?;
             return Ok(outcome::of_finished(plan, saved.steps, roll_back, finish));
         }
-        let started = DeploymentEvent::PlanStarted {
-            plan: plan.id.clone(),
-            purpose: plan.purpose.clone(),
-        };
+        let started =
+            DeploymentEvent::PlanStarted { plan: plan.id.clone(), purpose: plan.purpose.clone() };
         self.note(plan, &started, tenure).await?;
-        let runner = Runner::new(
-            self,
-            plan,
-            graph,
-            journal,
-            saved.expires_at,
-            saved.steps,
-            run,
-        );
+        let runner = Runner::new(self, plan, graph, journal, saved.expires_at, saved.steps, run);
         let outcome = runner.go(roll_back).await?;
         if let Some(finish) = outcome.finish() {
             self.close(plan, finish, tenure).await?;
@@ -361,10 +336,7 @@ impl Executor {
         if !self.unfinished(&plan.deployment).await?.contains(&plan.id) {
             return Ok(());
         }
-        let finished = DeploymentEvent::PlanFinished {
-            plan: plan.id.clone(),
-            result,
-        };
+        let finished = DeploymentEvent::PlanFinished { plan: plan.id.clone(), result };
         self.note(plan, &finished, tenure).await
     }
 
@@ -408,9 +380,6 @@ pub(crate) fn deployment_stream(deployment: &str) -> String {
 
 fn never_begun(plan: &str) -> Error {
     let shown: String = plan.chars().take(64).collect();
-    Error::new(
-        ErrorKind::NotFound,
-        format!("the journal knows no plan '{}'", shown.escape_debug()),
-    )
-    .with_effect(Effect::None)
+    Error::new(ErrorKind::NotFound, format!("the journal knows no plan '{}'", shown.escape_debug()))
+        .with_effect(Effect::None)
 }

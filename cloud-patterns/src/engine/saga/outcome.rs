@@ -140,39 +140,24 @@ impl fmt::Display for Outcome {
                 let (steps, made) = (outputs.len(), resources.len());
                 write!(f, "succeeded: {steps} steps, {made} resources")
             }
-            Self::RolledBack {
-                failed,
-                error,
-                not_undone,
-            } => {
+            Self::RolledBack { failed, error, not_undone } => {
                 because(f, failed, error)?;
                 match not_undone.as_slice() {
                     [] => f.write_str("; nothing is left"),
                     steps => write!(f, "; all is undone but the deletions {}", steps.join(", ")),
                 }
             }
-            Self::Kept {
-                failed,
-                error,
-                resources,
-            } => {
+            Self::Kept { failed, error, resources } => {
                 because(f, failed, error)?;
                 write!(f, "; {} resources are kept", resources.len())
             }
-            Self::RollbackIncomplete {
-                failed,
-                error,
-                left,
-            } => {
+            Self::RollbackIncomplete { failed, error, left } => {
                 because(f, failed, error)?;
                 write!(f, "; {} are left, resume the plan to remove:", left.len())?;
                 list(f, left)
             }
             Self::Paused { done, total } => {
-                write!(
-                    f,
-                    "paused after {done} of {total} steps; resume the plan to go on"
-                )
+                write!(f, "paused after {done} of {total} steps; resume the plan to go on")
             }
             Self::Abandoned { left } => {
                 write!(f, "abandoned; {} may be left:", left.len())?;
@@ -203,10 +188,7 @@ pub(super) fn of_finished(
     let (failed, error) = match roll_back {
         Some(r) => (r.step, r.error),
         // Only a journal that was tampered with says failed without saying why.
-        None => (
-            None,
-            Error::new(ErrorKind::Cancelled, "no reason is recorded"),
-        ),
+        None => (None, Error::new(ErrorKind::Cancelled, "no reason is recorded")),
     };
     match finish {
         Finish::Succeeded => Outcome::Succeeded {
@@ -225,22 +207,15 @@ pub(super) fn of_finished(
                 .map(|(step, _)| step.id.clone())
                 .collect(),
         },
-        Finish::Kept => Outcome::Kept {
-            failed,
-            error,
-            resources: owned(plan, &steps),
-        },
-        Finish::Abandoned => Outcome::Abandoned {
-            left: left(plan, &steps),
-        },
+        Finish::Kept => Outcome::Kept { failed, error, resources: owned(plan, &steps) },
+        Finish::Abandoned => Outcome::Abandoned { left: left(plan, &steps) },
     }
 }
 
 /// What the succeeded steps made or adopted.
 fn owned(plan: &Plan, steps: &[StepProgress]) -> Vec<OwnedResource> {
     let made = (0..plan.steps.len()).filter(|i| steps[*i].state.is_done());
-    made.filter_map(|i| own(plan, i, steps[i].generation, steps[i].id.clone()?))
-        .collect()
+    made.filter_map(|i| own(plan, i, steps[i].generation, steps[i].id.clone()?)).collect()
 }
 
 /// What a step owns; `None` for steps that make nothing.

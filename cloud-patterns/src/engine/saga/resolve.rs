@@ -11,9 +11,7 @@ use super::{
     spec::Spec,
     template::{self, Part, Reference},
 };
-
-/// The outputs of a database that are secrets.
-const SECRETS: [&str; 2] = ["url", "password"];
+use crate::engine::reference::is_secret;
 
 /// The fields of a spec that may refer to secrets.
 const ENVIRONMENTS: [&str; 2] = ["environment", "secret_environment"];
@@ -77,8 +75,8 @@ impl Runner<'_> {
             return Ok(false);
         }
         let is_secret = |part: &Part<'_>| match part {
-            Part::Text(_) => false,
             Part::Reference(reference) => self.secret_source(*reference).is_some(),
+            Part::Text(_) | Part::Escape => false,
         };
         Ok(template::parse(text)?.iter().any(is_secret))
     }
@@ -95,7 +93,7 @@ impl Runner<'_> {
     fn secret_source(&self, reference: Reference<'_>) -> Option<(usize, ResourceId)> {
         let i = self.target(reference).ok()?;
         let id = self.at(i, |p| p.id.clone())?;
-        let secret = id.kind == ResourceKind::Database && SECRETS.contains(&reference.output);
+        let secret = is_secret(id.kind, reference.output);
         secret.then_some((i, id))
     }
 
@@ -126,6 +124,7 @@ impl Runner<'_> {
         for part in template::parse(text)? {
             match part {
                 Part::Text(text) => whole.push_str(text),
+                Part::Escape => whole.push_str("${"),
                 Part::Reference(reference) => match self.secret_source(reference) {
                     Some((i, id)) => {
                         let databases = self.cloud(&self.plan.steps[i].cloud)?.database()?;

@@ -94,9 +94,7 @@ impl<'a> Runner<'a> {
         });
         let outcome = self.there_or_back(roll_back).await?;
         tracing::info!(plan = self.plan.id, %outcome, "plan ended");
-        self.tell(|| ApplyEvent::Finished {
-            succeeded: outcome.is_success(),
-        });
+        self.tell(|| ApplyEvent::Finished { succeeded: outcome.is_success() });
         Ok(outcome)
     }
 
@@ -144,17 +142,13 @@ impl<'a> Runner<'a> {
     }
 
     async fn finish(&self, result: Finish, roll_back: Option<RollBack>) -> Result<Outcome> {
-        self.write(&PlanEvent::PlanFinished { result }, Vec::new())
-            .await?;
+        self.write(&PlanEvent::PlanFinished { result }, Vec::new()).await?;
         let steps = std::mem::take(&mut *lock(&self.progress));
         Ok(outcome::of_finished(self.plan, steps, roll_back, result))
     }
 
     fn paused(&self) -> Outcome {
-        Outcome::Paused {
-            done: self.done.load(Ordering::Relaxed),
-            total: self.plan.steps.len(),
-        }
+        Outcome::Paused { done: self.done.load(Ordering::Relaxed), total: self.plan.steps.len() }
     }
 
     pub(super) fn options(&self) -> &ExecutorOptions {
@@ -209,9 +203,7 @@ impl<'a> Runner<'a> {
             token: token.clone(),
             before: before.clone(),
         };
-        self.write(&started, Vec::new())
-            .await
-            .map_err(Fault::Broken)?;
+        self.write(&started, Vec::new()).await.map_err(Fault::Broken)?;
         self.at(i, |p| {
             p.state = StepState::Started;
             p.generation = generation;

@@ -133,10 +133,6 @@ fn typed<T: DeserializeOwned>(kind: ResourceKind, spec: Value) -> Result<T> {
             "." => format!("spec of the {kind}"),
             path => format!("spec of the {kind}: {path}"),
         };
-        Error::invalid(
-            &field,
-            format_args!("is wrong: {}", e.inner()),
-            "what its type documents",
-        )
+        Error::invalid(&field, format_args!("is wrong: {}", e.inner()), "what its type documents")
     })
 }

@@ -64,9 +64,7 @@ impl Runner<'_> {
         spec: &Value,
     ) -> Result<Gave, Fault> {
         let deadline = Instant::now() + self.options().step_timeout;
-        let spec = self
-            .patiently(i, || async { self.spec(kind, spec).await })
-            .await?;
+        let spec = self.patiently(i, || async { self.spec(kind, spec).await }).await?;
         let made = self.make(i, cloud, kind, spec, deadline).await?;
         let id = made.id.clone();
         let ready = match self.ready(cloud, made, deadline).await {
@@ -104,10 +102,7 @@ impl Runner<'_> {
         };
         let mut attempts = self.attempts(i, self.options().patience, &self.halt);
         loop {
-            let error = match self
-                .try_make(i, cloud, kind, &mut spec, &mut making)
-                .await?
-            {
+            let error = match self.try_make(i, cloud, kind, &mut spec, &mut making).await? {
                 Ok(made) => return Ok(made),
                 Err(error) => error,
             };
@@ -255,14 +250,8 @@ impl Runner<'_> {
             self.announce(i, 1, &Value::Null).await?;
             let removed = self.remove(cloud, id, options, timeout, &self.halt);
             let Err(error) = removed.await else {
-                let gone = CatalogChange::Remove {
-                    cloud: cloud.id().clone(),
-                    id: id.clone(),
-                };
-                return Ok(Gave {
-                    catalog: vec![gone],
-                    ..Gave::default()
-                });
+                let gone = CatalogChange::Remove { cloud: cloud.id().clone(), id: id.clone() };
+                return Ok(Gave { catalog: vec![gone], ..Gave::default() });
             };
             // What used it may be gone, and still be seen.
             let lag = error.kind() == ErrorKind::Conflict && began.elapsed() <= window * 2;
@@ -294,22 +283,13 @@ impl Runner<'_> {
         let handler = self.handlers().get(handler).map_err(without_effect)?;
         let cloud = self.cloud(&step.cloud).map_err(without_effect)?;
         let input = &self.fill(input).map_err(without_effect)?;
-        let (begun, mut before) = self.at(i, |p| {
-            (matches!(p.state, StepState::Started), p.before.clone())
-        });
+        let (begun, mut before) =
+            self.at(i, |p| (matches!(p.state, StepState::Started), p.before.clone()));
         if !begun {
-            let look = Call {
-                cloud,
-                input,
-                before: &Value::Null,
-            };
+            let look = Call { cloud, input, before: &Value::Null };
             before = self.patiently(i, || handler.prepare(&look)).await?;
         }
-        let call = Call {
-            cloud,
-            input,
-            before: &before,
-        };
+        let call = Call { cloud, input, before: &before };
         let deadline = Instant::now() + self.options().step_timeout;
         let mut attempts = self.attempts(i, self.options().patience, &self.halt);
         loop {
@@ -359,20 +339,13 @@ impl Runner<'_> {
     fn retrying(&self, i: usize, error: Error) {
         let step = self.plan.steps[i].id.as_str();
         tracing::debug!(step, %error, "goes on after an error");
-        self.tell(|| ApplyEvent::StepRetrying {
-            step: step.into(),
-            error,
-        });
+        self.tell(|| ApplyEvent::StepRetrying { step: step.into(), error });
     }
 
     fn owned(&self, i: usize, id: ResourceId, outputs: Outputs) -> Gave {
         let generation = self.at(i, |p| p.generation);
         let owned = super::outcome::own(self.plan, i, generation, id.clone());
-        Gave {
-            id: Some(id),
-            outputs,
-            catalog: owned.into_iter().map(CatalogChange::Put).collect(),
-        }
+        Gave { id: Some(id), outputs, catalog: owned.into_iter().map(CatalogChange::Put).collect() }
     }
 }
 

@@ -1,14 +1,12 @@
 //! References to what earlier steps gave: `${step.output}` in any text of a spec or an input; `$${` is a plain `${`.
 
-use cloud_core::{Error, Result};
+use cloud_core::Result;
 use serde_json::Value;
 
+use crate::engine::reference::{self, is_name, is_output};
+
 /// A part of a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
-    Text(&'a str),
-    Reference(Reference<'a>),
-}
+pub(super) type Part<'a> = reference::Part<'a, Reference<'a>>;
 
 /// One reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,49 +17,10 @@ pub(super) struct Reference<'a> {
 
 /// Takes a text apart.
 pub(super) fn parse(text: &str) -> Result<Vec<Part<'_>>> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        if rest[..at].ends_with('$') {
-            // `$${`: all up to and with the first `$` is text, and so is the brace.
-            parts.push(Part::Text(&rest[..at]));
-            parts.push(Part::Text("{"));
-            rest = &rest[at + 2..];
-            continue;
-        }
-        if at > 0 {
-            parts.push(Part::Text(&rest[..at]));
-        }
-        let inner = &rest[at + 2..];
-        let (reference, after) = inner
-            .split_once('}')
-            .and_then(|(name, after)| Some((read(name)?, after)))
-            .ok_or_else(|| {
-                let shown: String = rest[at..].chars().take(40).collect();
-                Error::invalid(
-                    "reference",
-                    format_args!("is '{}'", shown.escape_debug()),
-                    "${step.output}, or $${ for a plain ${",
-                )
-            })?;
-        parts.push(Part::Reference(reference));
-        rest = after;
-    }
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest));
-    }
-    Ok(parts)
-}
-
-fn read(name: &str) -> Option<Reference<'_>> {
-    let (step, output) = name.split_once('.')?;
-    let word = |text: &str, dash: bool| {
-        (1..=63).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_') || (dash && b == b'-'))
-    };
-    (word(step, true) && word(output, false)).then_some(Reference { step, output })
+    reference::parse(text, "${step.output}", |inner| {
+        let (step, output) = inner.split_once('.')?;
+        (is_name(step) && is_output(output)).then_some(Reference { step, output })
+    })
 }
 
 /// Calls `see` with every reference in a value.
@@ -72,8 +31,8 @@ pub(super) fn references<'a>(
     match value {
         Value::String(text) if text.contains("${") => {
             parse(text)?.into_iter().try_for_each(|part| match part {
-                Part::Text(_) => Ok(()),
                 Part::Reference(reference) => see(reference),
+                Part::Text(_) | Part::Escape => Ok(()),
             })
         }
         Value::Array(items) => items.iter().try_for_each(|item| references(item, see)),
@@ -89,12 +48,9 @@ pub(super) fn fill(
 ) -> Result<Value> {
     Ok(match value {
         Value::String(text) => Value::String(fill_text(text, look_up)?),
-        Value::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|i| fill(i, look_up))
-                .collect::<Result<_>>()?,
-        ),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|i| fill(i, look_up)).collect::<Result<_>>()?)
+        }
         Value::Object(fields) => {
             let fill = |(name, field): (&String, &Value)| Ok((name.clone(), fill(field, look_up)?));
             Value::Object(fields.iter().map(fill).collect::<Result<_>>()?)
@@ -115,6 +71,7 @@ pub(super) fn fill_text(
     for part in parse(text)? {
         match part {
             Part::Text(text) => filled.push_str(text),
+            Part::Escape => filled.push_str("${"),
             Part::Reference(reference) => filled.push_str(&look_up(reference)?),
         }
     }
@@ -141,14 +98,7 @@ mod tests {
         );
         assert_eq!(filled("echo $${HOME} $x").unwrap(), "echo ${HOME} $x");
         assert_eq!(filled("a$${b.c}${b.c}").unwrap(), "a${b.c}<b:c>");
-        for wrong in [
-            "${HOME}",
-            "${a.b",
-            "${}",
-            "${A.b}",
-            "${a.b.c}",
-            "${a/../b.c}",
-        ] {
+        for wrong in ["${HOME}", "${a.b", "${}", "${A.b}", "${a.b.c}", "${a/../b.c}"] {
             let error = filled(wrong).unwrap_err().to_string();
             assert!(error.contains("accepted: ${step.output}"), "{error}");
         }

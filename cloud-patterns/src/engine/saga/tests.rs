@@ -14,7 +14,7 @@ use crate::{
         progress::{ApplyEvent, Progress},
         store::SqliteStore,
     },
-    testing::tests::memory,
+    testing::MemoryStore,
 };
 
 fn plan(id: &str, steps: serde_json::Value) -> Plan {
@@ -34,9 +34,7 @@ fn bucket(id: &str, cloud: &str, needs: &[String]) -> serde_json::Value {
 
 fn instance(id: &str, spec: serde_json::Value) -> serde_json::Value {
     let mut all = json!({ "name": id, "region": "sim-1" });
-    all.as_object_mut()
-        .unwrap()
-        .extend(spec.as_object().unwrap().clone());
+    all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     json!({
         "id": id, "component": id, "cloud": "sim",
         "action": { "do": "create", "kind": "instance", "spec": all },
@@ -44,14 +42,13 @@ fn instance(id: &str, spec: serde_json::Value) -> serde_json::Value {
 }
 
 fn executor(store: &Arc<dyn Store>, clouds: &[&SimCloud], holder: &str) -> Executor {
-    let clouds = clouds
-        .iter()
-        .map(|c| Arc::new((*c).clone()) as Arc<dyn Cloud>);
-    let options = ExecutorOptions {
-        holder: holder.into(),
-        ..ExecutorOptions::default()
-    };
+    let clouds = clouds.iter().map(|c| Arc::new((*c).clone()) as Arc<dyn Cloud>);
+    let options = ExecutorOptions { holder: holder.into(), ..ExecutorOptions::default() };
     Executor::new(Arc::clone(store), Clouds::new(clouds).unwrap(), options)
+}
+
+fn memory() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new())
 }
 
 async fn journal_text(store: &Arc<dyn Store>) -> String {
@@ -66,23 +63,19 @@ async fn journal_text(store: &Arc<dyn Store>) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn secrets_arrive_and_are_written_nowhere() {
-    let (store, sim) = (memory().await, SimCloud::new("sim", 1));
+    let (store, sim) = (memory(), SimCloud::new("sim", 1));
     let database = json!({
         "id": "db", "component": "db", "cloud": "sim",
         "action": { "do": "create", "kind": "database", "spec": { "name": "orders", "region": "sim-1", "engine": "postgres" } },
     });
-    let web = instance(
-        "web",
-        json!({ "environment": { "URL": "${db.url}?x", "HOST": "${db.host}" } }),
-    );
+    let web =
+        instance("web", json!({ "environment": { "URL": "${db.url}?x", "HOST": "${db.host}" } }));
     let outcome = executor(&store, &[&sim], "a")
         .apply(&plan("p", json!([database, web])), &Run::default())
         .await
         .unwrap();
     assert!(outcome.is_success(), "{outcome}");
-    let Outcome::Succeeded { outputs, .. } = &outcome else {
-        panic!()
-    };
+    let Outcome::Succeeded { outputs, .. } = &outcome else { panic!() };
     let id: cloud_core::ResourceId = outputs["db"]["id"].parse().unwrap();
     let connection = cloud_core::Database::connection(&sim, &id).await.unwrap();
     let password = connection.password.unwrap();
@@ -103,40 +96,19 @@ async fn secrets_arrive_and_are_written_nowhere() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_is_refused_before_anything_is_done() {
-    let (store, sim) = (memory().await, SimCloud::new("sim", 1));
+    let (store, sim) = (memory(), SimCloud::new("sim", 1));
     let executor = executor(&store, &[&sim], "a");
     let wrong = [
-        (
-            json!([
-                bucket("a", "sim", &["b".into()]),
-                bucket("b", "sim", &["a".into()])
-            ]),
-            "cycle",
-        ),
-        (
-            json!([bucket("a", "sim", &["x".into()])]),
-            "unknown step 'x'",
-        ),
-        (
-            json!([bucket("a", "sim", &[]), bucket("a", "sim", &[])]),
-            "each id once",
-        ),
+        (json!([bucket("a", "sim", &["b".into()]), bucket("b", "sim", &["a".into()])]), "cycle"),
+        (json!([bucket("a", "sim", &["x".into()])]), "unknown step 'x'"),
+        (json!([bucket("a", "sim", &[]), bucket("a", "sim", &[])]), "each id once"),
         (json!([bucket("A", "sim", &[])]), "steps[0].id"),
         (json!([bucket("a", "aws", &[])]), "registered: sim"),
-        (
-            json!([instance("a", json!({ "user_data": "${HOME}" }))]),
-            "$${ for a plain ${",
-        ),
-        (
-            json!([instance("a", json!({ "user_data": "${b.id}" }))]),
-            "unknown step 'b'",
-        ),
+        (json!([instance("a", json!({ "user_data": "${HOME}" }))]), "$${ for a plain ${"),
+        (json!([instance("a", json!({ "user_data": "${b.id}" }))]), "unknown step 'b'"),
     ];
     for (steps, part) in wrong {
-        let error = executor
-            .apply(&plan("p", steps), &Run::default())
-            .await
-            .unwrap_err();
+        let error = executor.apply(&plan("p", steps), &Run::default()).await.unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
     }
     assert!(journal_text(&store).await.is_empty());
@@ -144,22 +116,14 @@ async fn a_plan_is_refused_before_anything_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn what_has_no_capacity_is_rolled_back_with_its_scope() {
-    let store = memory().await;
-    let sim = SimCloud::builder("sim", 1)
-        .quota("instances", None, 1)
-        .build()
-        .unwrap();
+    let store = memory();
+    let sim = SimCloud::builder("sim", 1).quota("instances", None, 1).build().unwrap();
     let steps = json!([instance("a", json!({})), instance("b", json!({}))]);
     let (progress, mut events) = Progress::channel(100);
-    let run = Run {
-        progress,
-        ..Run::default()
-    };
+    let run = Run { progress, ..Run::default() };
     let executor = executor(&store, &[&sim], "a");
     let outcome = executor.apply(&plan("p", steps), &run).await.unwrap();
-    let Outcome::RolledBack { failed, error, .. } = &outcome else {
-        panic!("{outcome}")
-    };
+    let Outcome::RolledBack { failed, error, .. } = &outcome else { panic!("{outcome}") };
     assert_eq!(error.kind(), ErrorKind::QuotaExceeded);
     assert!(failed.is_some() && sim.is_empty());
     // An ended plan is not carried out again.
@@ -168,13 +132,7 @@ async fn what_has_no_capacity_is_rolled_back_with_its_scope() {
     drop(run);
     let mut names = Vec::new();
     while let Ok(event) = events.try_recv() {
-        names.push(
-            format!("{event:?}")
-                .split([' ', '{'])
-                .next()
-                .unwrap()
-                .to_owned(),
-        );
+        names.push(format!("{event:?}").split([' ', '{']).next().unwrap().to_owned());
     }
     assert_eq!(names.first().map(String::as_str), Some("PlanStarted"));
     assert!(names.contains(&"Undone".to_owned()));
@@ -183,7 +141,7 @@ async fn what_has_no_capacity_is_rolled_back_with_its_scope() {
 
 #[tokio::test(start_paused = true)]
 async fn pause_then_resume_elsewhere_and_cancel() {
-    let store = memory().await;
+    let store = memory();
     let slow = Duration::from_secs(60)..=Duration::from_secs(60);
     let sim = SimCloud::builder("sim", 1).slow(slow).build().unwrap();
     let steps = json!([instance("a", json!({})), bucket("b", "sim", &["a".into()])]);
@@ -194,10 +152,7 @@ async fn pause_then_resume_elsewhere_and_cancel() {
         sleep(Duration::from_secs(5)).await;
         run.pause.cancel();
     });
-    assert!(matches!(
-        paused.unwrap(),
-        Outcome::Paused { done: 0, total: 2 }
-    ));
+    assert!(matches!(paused.unwrap(), Outcome::Paused { done: 0, total: 2 }));
     assert_eq!(sim.count(ResourceKind::Instance), 1);
     let other = super::tests::plan("other", json!([bucket("c", "sim", &[])]));
     let second = executor(&store, &[&sim], "b");
@@ -209,14 +164,7 @@ async fn pause_then_resume_elsewhere_and_cancel() {
         sleep(Duration::from_secs(5)).await;
         run.cancel.cancel();
     });
-    let Outcome::RolledBack {
-        failed: None,
-        error,
-        ..
-    } = cancelled.unwrap()
-    else {
-        panic!()
-    };
+    let Outcome::RolledBack { failed: None, error, .. } = cancelled.unwrap() else { panic!() };
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert!(sim.is_empty());
     assert!(second.unfinished("shop").await.unwrap().is_empty());
@@ -224,7 +172,7 @@ async fn pause_then_resume_elsewhere_and_cancel() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_undone_is_said_and_undone_by_resuming() {
-    let store = memory().await;
+    let store = memory();
     let sim = SimCloud::builder("sim", 1)
         .latency(Duration::from_millis(10)..=Duration::from_millis(10))
         .script(
@@ -240,18 +188,13 @@ async fn what_cannot_be_undone_is_said_and_undone_by_resuming() {
     let region = cloud_core::Region::new("sim-1").unwrap();
     // The region goes down as soon as the undo begins.
     let (progress, mut events) = Progress::channel(100);
-    let run = Run {
-        progress,
-        ..Run::default()
-    };
+    let run = Run { progress, ..Run::default() };
     let (outcome, ()) = tokio::join!(executor.apply(&plan, &run), async {
         while !matches!(events.recv().await, Ok(ApplyEvent::RollBackStarted { .. })) {}
         sim.apply(Change::Outage(Reach::Region(region.clone())));
     });
     let outcome = outcome.unwrap();
-    let Outcome::RollbackIncomplete { left, .. } = &outcome else {
-        panic!("{outcome}")
-    };
+    let Outcome::RollbackIncomplete { left, .. } = &outcome else { panic!("{outcome}") };
     assert_eq!(left[0].step, "a");
     assert!(outcome.to_string().contains("resume the plan"), "{outcome}");
     sim.apply(Change::Restore(Reach::Region(region)));
@@ -263,7 +206,7 @@ async fn what_cannot_be_undone_is_said_and_undone_by_resuming() {
 #[tokio::test(start_paused = true)]
 async fn the_stale_one_of_two_executors_stops_at_once() {
     for delay in 0..60 {
-        let store = memory().await;
+        let store = memory();
         let sim = SimCloud::builder("sim", delay)
             .latency(Duration::from_millis(1)..=Duration::from_millis(40))
             .slow(Duration::ZERO..=Duration::from_millis(300))
@@ -271,19 +214,15 @@ async fn the_stale_one_of_two_executors_stops_at_once() {
             .unwrap();
         let steps: Vec<_> = (0..10)
             .map(|i| {
-                let needs: Vec<String> = (0..i)
-                    .filter(|j| i % (j + 2) == 0)
-                    .map(|j| format!("s{j}"))
-                    .collect();
+                let needs: Vec<String> =
+                    (0..i).filter(|j| i % (j + 2) == 0).map(|j| format!("s{j}")).collect();
                 bucket(&format!("s{i}"), "sim", &needs)
             })
             .collect();
         let plan = plan("p", json!(steps));
         // One name for both: the second takes the lease over while the first is at work.
-        let (first, second) = (
-            executor(&store, &[&sim], "same"),
-            executor(&store, &[&sim], "same"),
-        );
+        let (first, second) =
+            (executor(&store, &[&sim], "same"), executor(&store, &[&sim], "same"));
         let (run_1, run_2) = (Run::default(), Run::default());
         let (one, two) = tokio::join!(first.apply(&plan, &run_1), async {
             sleep(Duration::from_millis(delay * 5)).await;
@@ -303,20 +242,13 @@ async fn the_stale_one_of_two_executors_stops_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_record_of_a_newer_version_is_refused() {
-    let store = memory().await;
-    let lease = store
-        .acquire("x", "me", Duration::from_secs(9))
-        .await
-        .unwrap()
-        .unwrap();
+    let store = memory();
+    let lease = store.acquire("x", "me", Duration::from_secs(9)).await.unwrap().unwrap();
     let newer = crate::engine::store::Record {
         body: json!({ "v": 2, "event": "plan_saved" }),
         catalog: Vec::new(),
     };
-    store
-        .append(&lease.fence, "plan:p", vec![newer])
-        .await
-        .unwrap();
+    store.append(&lease.fence, "plan:p", vec![newer]).await.unwrap();
     let sim = SimCloud::new("sim", 1);
     let error = executor(&store, &[&sim], "a").state("p").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -327,23 +259,16 @@ async fn a_record_of_a_newer_version_is_refused() {
 #[tokio::test]
 async fn a_large_plan_survives_in_a_durable_journal() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(
-        folder.path().join("store.db"),
-        Arc::new(cloud_core::SystemClock),
-    )
-    .await
-    .unwrap();
+    let store =
+        SqliteStore::open(folder.path().join("store.db"), Arc::new(cloud_core::SystemClock))
+            .await
+            .unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
-    let count: usize = std::env::var("STEPS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(3000);
+    let count: usize = std::env::var("STEPS").ok().and_then(|n| n.parse().ok()).unwrap_or(3000);
     let steps: Vec<_> = (0..count)
         .map(|i| {
-            let needs: Vec<String> = (i >= 100)
-                .then(|| format!("s{}", i - 100))
-                .into_iter()
-                .collect();
+            let needs: Vec<String> =
+                (i >= 100).then(|| format!("s{}", i - 100)).into_iter().collect();
             bucket(&format!("s{i}"), "sim", &needs)
         })
         .collect();
@@ -362,7 +287,7 @@ async fn a_large_plan_survives_in_a_durable_journal() {
 
 /// A random plan on a cloud with random faults, crashed at random moments, always ends with all or nothing.
 async fn random_run(seed: u64, needs: Vec<Vec<usize>>, crashes: Vec<u64>, idempotent: bool) {
-    let store = memory().await;
+    let store = memory();
     let sim = SimCloud::builder("sim", seed)
         .latency(Duration::from_millis(1)..=Duration::from_millis(300))
         .slow(Duration::ZERO..=Duration::from_secs(5))
@@ -382,11 +307,8 @@ async fn random_run(seed: u64, needs: Vec<Vec<usize>>, crashes: Vec<u64>, idempo
         .iter()
         .enumerate()
         .map(|(i, needs)| {
-            let needs: Vec<String> = needs
-                .iter()
-                .filter(|n| **n < i)
-                .map(|n| format!("s{n}"))
-                .collect();
+            let needs: Vec<String> =
+                needs.iter().filter(|n| **n < i).map(|n| format!("s{n}")).collect();
             let mut step = if i % 2 == 0 {
                 bucket(&format!("s{i}"), "sim", &[])
             } else {
@@ -399,32 +321,19 @@ async fn random_run(seed: u64, needs: Vec<Vec<usize>>, crashes: Vec<u64>, idempo
     let plan = plan("p", json!(steps));
     for after in crashes {
         let executor = executor(&store, &[&sim], "same");
-        let _ = timeout(
-            Duration::from_millis(after),
-            executor.apply(&plan, &Run::default()),
-        )
-        .await;
+        let _ = timeout(Duration::from_millis(after), executor.apply(&plan, &Run::default())).await;
     }
-    let mut outcome = executor(&store, &[&sim], "same")
-        .apply(&plan, &Run::default())
-        .await
-        .unwrap();
+    let mut outcome =
+        executor(&store, &[&sim], "same").apply(&plan, &Run::default()).await.unwrap();
     for _ in 0..5 {
         if outcome.finish().is_none() {
-            outcome = executor(&store, &[&sim], "same")
-                .resume("p", &Run::default())
-                .await
-                .unwrap();
+            outcome = executor(&store, &[&sim], "same").resume("p", &Run::default()).await.unwrap();
         }
     }
     let made = sim.living().len();
     match &outcome {
         Outcome::Succeeded { resources, .. } => {
-            assert_eq!(
-                (made, resources.len()),
-                (needs.len(), needs.len()),
-                "seed {seed}"
-            );
+            assert_eq!((made, resources.len()), (needs.len(), needs.len()), "seed {seed}");
         }
         Outcome::RolledBack { .. } => assert_eq!(made, 0, "seed {seed}: {:?}", sim.living()),
         other => panic!("seed {seed}: {other}"),

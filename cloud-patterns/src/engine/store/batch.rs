@@ -87,10 +87,7 @@ impl Writer {
         // Not bounded by number: the memory that its jobs hold is.
         let (jobs, queue) = mpsc::unbounded_channel();
         tokio::spawn(write(backend, queue));
-        Self {
-            jobs,
-            memory: Arc::new(Semaphore::new(MAX_APPEND_BYTES / UNIT)),
-        }
+        Self { jobs, memory: Arc::new(Semaphore::new(MAX_APPEND_BYTES / UNIT)) }
     }
 
     /// Hands a change over and waits until it is committed or refused.
@@ -104,16 +101,8 @@ impl Writer {
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let memory = Arc::clone(&self.memory).acquire_many_owned(units).await;
         let (caller, answer) = oneshot::channel();
-        let job = Box::new(Waiting {
-            change,
-            outcome: None,
-            caller,
-        });
-        let queued = Queued {
-            job,
-            bytes,
-            _memory: memory.map_err(|_| ended(Effect::None))?,
-        };
+        let job = Box::new(Waiting { change, outcome: None, caller });
+        let queued = Queued { job, bytes, _memory: memory.map_err(|_| ended(Effect::None))? };
         self.jobs.send(queued).map_err(|_| ended(Effect::None))?;
         // The writer drops a job unanswered only if it is torn down in the middle of it.
         answer.await.map_err(|_| ended(Effect::Unknown))?

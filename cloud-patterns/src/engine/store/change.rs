@@ -34,11 +34,8 @@ impl Encoded {
         } else {
             Some(serde_json::to_string(&record.catalog).map_err(json)?)
         };
-        let encoded = Self {
-            body,
-            catalog,
-            owned: record.catalog.iter().map(owned).collect::<Result<_>>()?,
-        };
+        let encoded =
+            Self { body, catalog, owned: record.catalog.iter().map(owned).collect::<Result<_>>()? };
         check_record(encoded.bytes())?;
         Ok(encoded)
     }
@@ -82,15 +79,8 @@ impl Change for Append {
             Err(stale) => return Ok(Err(stale)),
         };
         let mut last = transaction.last(&self.stream).await?;
-        for Encoded {
-            body,
-            catalog,
-            owned,
-        } in &self.records
-        {
-            last = transaction
-                .append(&self.stream, lease.epoch, body, catalog.as_deref())
-                .await?;
+        for Encoded { body, catalog, owned } in &self.records {
+            last = transaction.append(&self.stream, lease.epoch, body, catalog.as_deref()).await?;
             for (key, row) in owned {
                 transaction.set_owned(key.clone(), row.clone());
             }
@@ -109,11 +99,7 @@ impl Acquire {
     pub(super) fn new(name: &str, holder: &str, ttl: std::time::Duration) -> Result<Self> {
         check_lease(name)?;
         check_holder(holder)?;
-        Ok(Self {
-            name: name.to_owned(),
-            holder: holder.to_owned(),
-            micros: check_ttl(ttl)?,
-        })
+        Ok(Self { name: name.to_owned(), holder: holder.to_owned(), micros: check_ttl(ttl)? })
     }
 }
 
@@ -151,10 +137,7 @@ pub(super) struct Renew {
 impl Renew {
     pub(super) fn new(lease: &Lease, ttl: std::time::Duration) -> Result<Self> {
         check_lease(&lease.fence.lease)?;
-        Ok(Self {
-            fence: lease.fence.clone(),
-            micros: check_ttl(ttl)?,
-        })
+        Ok(Self { fence: lease.fence.clone(), micros: check_ttl(ttl)? })
     }
 }
 
@@ -164,10 +147,9 @@ impl Change for Renew {
 
     async fn apply(&self, transaction: &mut Transaction) -> Result<Result<Lease>> {
         let row = match current(transaction, &self.fence).await? {
-            Ok(row) => LeaseRow {
-                expires_at: transaction.now().saturating_add(self.micros),
-                ..row
-            },
+            Ok(row) => {
+                LeaseRow { expires_at: transaction.now().saturating_add(self.micros), ..row }
+            }
             Err(stale) => return Ok(Err(stale)),
         };
         let lease = held(&self.fence.lease, &row)?;
@@ -183,9 +165,7 @@ pub(super) struct Release {
 impl Release {
     pub(super) fn new(lease: &Lease) -> Result<Self> {
         check_lease(&lease.fence.lease)?;
-        Ok(Self {
-            fence: lease.fence.clone(),
-        })
+        Ok(Self { fence: lease.fence.clone() })
     }
 }
 
@@ -195,10 +175,7 @@ impl Change for Release {
 
     async fn apply(&self, transaction: &mut Transaction) -> Result<Result<()>> {
         if let Ok(row) = current(transaction, &self.fence).await? {
-            let free = LeaseRow {
-                holder: None,
-                ..row
-            };
+            let free = LeaseRow { holder: None, ..row };
             transaction.set_lease(&self.fence.lease, free);
         }
         Ok(Ok(()))
@@ -239,10 +216,7 @@ impl Change for RebuildCatalog {
     async fn apply(&self, transaction: &mut Transaction) -> Result<Result<CatalogRepair>> {
         let derived = derived_catalog(transaction).await?;
         let stored = stored_catalog(transaction).await?;
-        let mut repair = CatalogRepair {
-            owned: derived.len() as u64,
-            ..CatalogRepair::default()
-        };
+        let mut repair = CatalogRepair { owned: derived.len() as u64, ..CatalogRepair::default() };
         for key in stored.keys().filter(|key| !derived.contains_key(*key)) {
             repair.surplus += 1;
             transaction.set_owned(key.clone(), None);
@@ -266,9 +240,7 @@ async fn derived_catalog(transaction: &mut Transaction) -> Result<BTreeMap<Owned
     loop {
         let sql = "SELECT position, catalog FROM multicloud_journal \
                    WHERE catalog IS NOT NULL AND position > $1 ORDER BY position LIMIT 1000";
-        let rows = transaction
-            .read(sql, vec![after.into()], PAGE_BYTES)
-            .await?;
+        let rows = transaction.read(sql, vec![after.into()], PAGE_BYTES).await?;
         if rows.is_empty() {
             return Ok(catalog);
         }
@@ -324,17 +296,12 @@ async fn current(transaction: &mut Transaction, fence: &Fence) -> Result<Result<
     Ok(Err(Error::new(ErrorKind::Conflict, message)
         .with_code("stale_epoch")
         .with_effect(Effect::None)
-        .with_hint(
-            "stop acting for this lease; acquire it again to go on",
-        )))
+        .with_hint("stop acting for this lease; acquire it again to go on")))
 }
 
 fn held(name: &str, row: &LeaseRow) -> Result<Lease> {
     Ok(Lease {
-        fence: Fence {
-            lease: name.to_owned(),
-            epoch: count(row.epoch)?,
-        },
+        fence: Fence { lease: name.to_owned(), epoch: count(row.epoch)? },
         holder: row.holder.clone().unwrap_or_default(),
         expires_at: Timestamp::from_microsecond(row.expires_at)
             .map_err(|e| corrupt(format!("the expiry of lease '{name}' is out of range: {e}")))?,

@@ -61,10 +61,7 @@ pub(super) fn check_ttl(ttl: Duration) -> Result<i64> {
     Err(Error::invalid(
         "lease ttl",
         format_args!("is {ttl:?}"),
-        format_args!(
-            "{SHORTEST_TTL:?} to {}",
-            humantime::format_duration(MAX_TTL)
-        ),
+        format_args!("{SHORTEST_TTL:?} to {}", humantime::format_duration(MAX_TTL)),
     ))
 }
 

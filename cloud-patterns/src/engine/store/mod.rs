@@ -106,10 +106,7 @@ impl Record {
     /// assert!(Record::new("plan begun").catalog.is_empty());
     /// ```
     pub fn new(body: impl Into<Value>) -> Self {
-        Self {
-            body: body.into(),
-            catalog: Vec::new(),
-        }
+        Self { body: body.into(), catalog: Vec::new() }
     }
 }
 

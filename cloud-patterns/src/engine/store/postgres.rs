@@ -77,11 +77,7 @@ impl SqlStore<PostgresBackend> {
 async fn open(url: &SecretString) -> Result<PostgresBackend> {
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| {
         // The cause is left out: it may quote the URL.
-        Error::invalid(
-            "store url",
-            "is malformed",
-            "postgres://user:password@host:port/database",
-        )
+        Error::invalid("store url", "is malformed", "postgres://user:password@host:port/database")
     })?;
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
@@ -107,9 +103,7 @@ async fn open(url: &SecretString) -> Result<PostgresBackend> {
 }
 
 async fn prepare(connection: &mut dyn Connection) -> Result<()> {
-    let encoding = one(connection, "SELECT current_setting('server_encoding')")
-        .await?
-        .text()?;
+    let encoding = one(connection, "SELECT current_setting('server_encoding')").await?.text()?;
     if encoding != "UTF8" {
         let message = format!("the database is in {encoding}; a store needs UTF8");
         return Err(Error::new(ErrorKind::Unsupported, message));
@@ -144,9 +138,7 @@ async fn there(connection: &mut dyn Connection) -> Result<bool> {
 
 async fn one(connection: &mut dyn Connection, sql: &str) -> Result<Row> {
     let rows = connection.run(sql, vec![]).await?;
-    rows.into_iter()
-        .next()
-        .ok_or_else(|| corrupt("PostgreSQL answered nothing"))
+    rows.into_iter().next().ok_or_else(|| corrupt("PostgreSQL answered nothing"))
 }
 
 connection!(Pooled, Postgres, explain);

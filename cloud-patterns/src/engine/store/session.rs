@@ -84,9 +84,7 @@ fn unexpected(wanted: &str, found: Option<&Value>) -> Error {
         Some(Value::Int(_)) => "an integer",
         Some(Value::Text(_)) => "a text",
     };
-    corrupt(format!(
-        "a column of the store has {found} instead of {wanted}"
-    ))
+    corrupt(format!("a column of the store has {found} instead of {wanted}"))
 }
 
 pub(super) fn corrupt(message: impl Into<String>) -> Error {

@@ -31,10 +31,7 @@ pub struct SqlStore<B> {
 impl<B: Backend> SqlStore<B> {
     pub(super) fn new(backend: B) -> Self {
         let backend = Arc::new(backend);
-        Self {
-            writer: Writer::start(Arc::clone(&backend)),
-            backend,
-        }
+        Self { writer: Writer::start(Arc::clone(&backend)), backend }
     }
 
     /// Derives the catalog from the journal alone, compares it with the stored one, and puts that right.
@@ -64,9 +61,7 @@ impl<B: Backend> SqlStore<B> {
         let backend = Arc::clone(&self.backend);
         let answer = B::section(async move {
             let mut connection = backend.connection().await?;
-            connection
-                .query(sql.to_owned(), arguments, PAGE_BYTES)
-                .await
+            connection.query(sql.to_owned(), arguments, PAGE_BYTES).await
         })
         .await??;
         Ok((answer.rows, answer.cut))
@@ -84,11 +79,7 @@ impl<B: Backend> SqlStore<B> {
         let size = page_size(page)?;
         let (rows, cut) = self.rows(sql, arguments, size).await?;
         let more = cut || rows.len() > size;
-        let items = rows
-            .into_iter()
-            .take(size)
-            .map(item)
-            .collect::<Result<Vec<T>>>()?;
+        let items = rows.into_iter().take(size).map(item).collect::<Result<Vec<T>>>()?;
         let next = match items.last() {
             Some(last) if more => Some(PageToken::new(place(last))?),
             _ => None,
@@ -117,9 +108,7 @@ impl<B: Backend> SqlStore<B> {
                 if entry.sequence == expected {
                     return Ok(entry);
                 }
-                Err(corrupt(format!(
-                    "entry {expected} of stream '{stream}' is missing"
-                )))
+                Err(corrupt(format!("entry {expected} of stream '{stream}' is missing")))
             },
             |entry| entry.sequence.to_string(),
         )
@@ -149,10 +138,7 @@ impl<B: Backend> SqlStore<B> {
         let (cloud, id) = match &page.after {
             None => ("", ""),
             // A cloud's id has no '/'.
-            Some(token) => token
-                .as_str()
-                .split_once('/')
-                .ok_or_else(|| foreign(token))?,
+            Some(token) => token.as_str().split_once('/').ok_or_else(|| foreign(token))?,
         };
         let mut arguments = vec![cloud.into(), id.into()];
         let sql = match deployment {
@@ -245,12 +231,7 @@ fn entry(stream: &str, mut row: Row) -> Result<Entry> {
         None => Vec::new(),
         Some(text) => json(&text, what)?,
     };
-    Ok(Entry {
-        sequence,
-        at,
-        epoch,
-        record: Record { body, catalog },
-    })
+    Ok(Entry { sequence, at, epoch, record: Record { body, catalog } })
 }
 
 fn json<T: DeserializeOwned>(text: &str, what: impl Fn() -> String) -> Result<T> {

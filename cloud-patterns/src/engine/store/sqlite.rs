@@ -130,11 +130,7 @@ async fn open(
     match std::fs::metadata(&path) {
         Ok(there) if there.is_file() => {}
         Ok(_) => {
-            return Err(Error::invalid(
-                "path",
-                "is not a file",
-                "a file, or no file yet",
-            ));
+            return Err(Error::invalid("path", "is not a file", "a file, or no file yet"));
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => create(&path).await?,
         Err(e) => return Err(unusable(&path, e)),
@@ -143,10 +139,8 @@ async fn open(
     let mut connection = backend.connection().await?;
     let id = connection.run("PRAGMA application_id", vec![]).await?;
     if first(id)? != APPLICATION_ID {
-        return Err(
-            corrupt("the file is not a store of this library; it was left as it is")
-                .with_hint("give the path of another file"),
-        );
+        return Err(corrupt("the file is not a store of this library; it was left as it is")
+            .with_hint("give the path of another file"));
     }
     schema::check(&mut *connection, SqliteBackend::LOCK).await?;
     // A file that may only be read is found out now, not at the first append.
@@ -158,9 +152,8 @@ async fn open(
 
 /// Makes an empty store beside the path and moves it there, unless another process was faster.
 async fn create(path: &Path) -> Result<()> {
-    let folder = path
-        .parent()
-        .ok_or_else(|| Error::invalid("path", "is a root folder", "a file"))?;
+    let folder =
+        path.parent().ok_or_else(|| Error::invalid("path", "is a root folder", "a file"))?;
     let draft = tempfile::Builder::new()
         .prefix(".multicloud-store-")
         .tempfile_in(folder)
@@ -247,10 +240,7 @@ impl Backend for SqliteBackend {
 
     fn surely_not_committed(&self, error: &Error) -> bool {
         // Without room, or behind another's lock, the end of the transaction was not written to the log.
-        matches!(
-            error.kind(),
-            ErrorKind::StorageFull | ErrorKind::Unavailable
-        )
+        matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Unavailable)
     }
 
     async fn section<T: Send + 'static>(
@@ -271,28 +261,20 @@ fn explain(error: sqlx::Error) -> Error {
     };
     // The low byte is the primary code: https://www.sqlite.org/rescode.html
     let (kind, hint) = match code.map(|code| code & 0xff) {
-        Some(3 | 8 | 23) => (
-            ErrorKind::PermissionDenied,
-            "check the owner and the mode of the file and its folder",
-        ),
-        Some(5 | 6) => (
-            ErrorKind::Unavailable,
-            "another process holds the store; repeat",
-        ),
-        Some(11 | 26) => (
-            ErrorKind::Corrupt,
-            "the file was left as it is; restore it from a backup",
-        ),
+        Some(3 | 8 | 23) => {
+            (ErrorKind::PermissionDenied, "check the owner and the mode of the file and its folder")
+        }
+        Some(5 | 6) => (ErrorKind::Unavailable, "another process holds the store; repeat"),
+        Some(11 | 26) => {
+            (ErrorKind::Corrupt, "the file was left as it is; restore it from a backup")
+        }
         Some(13) => (ErrorKind::StorageFull, "free some space and repeat"),
         Some(14) => (
             ErrorKind::PermissionDenied,
             "check that the folder may be written: SQLite keeps its log beside the file",
         ),
         // A table or column that should be there is not.
-        Some(1) => (
-            ErrorKind::Corrupt,
-            "the file is not a store of this library, or damaged",
-        ),
+        Some(1) => (ErrorKind::Corrupt, "the file is not a store of this library, or damaged"),
         _ => match &error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                 (ErrorKind::Corrupt, "restore the store from a backup")
@@ -303,9 +285,8 @@ fn explain(error: sqlx::Error) -> Error {
             _ => (ErrorKind::Internal, "look at the disk and the system's log"),
         },
     };
-    let mut ours = Error::new(kind, format!("SQLite: {error}"))
-        .with_effect(Effect::None)
-        .with_hint(hint);
+    let mut ours =
+        Error::new(kind, format!("SQLite: {error}")).with_effect(Effect::None).with_hint(hint);
     if let Some(code) = code {
         ours = ours.with_code(format!("SQLITE_{code}"));
     }
@@ -328,18 +309,12 @@ mod tests {
         let path = folder.path().join("store.db");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let full = |options: SqliteConnectOptions| options.pragma("max_page_count", "60");
-        let store = SqliteStore::open_with(&path, clock.clone(), full)
-            .await
-            .unwrap();
+        let store = SqliteStore::open_with(&path, clock.clone(), full).await.unwrap();
         let lease = store.acquire("l", "me", BUSY).await.unwrap().unwrap();
         let large = Record::new("x".repeat(500_000));
         // In one batch: the small ones must not fail with the large.
         let appends = (0..9).map(|n| {
-            let record = if n % 3 == 1 {
-                large.clone()
-            } else {
-                Record::new(n)
-            };
+            let record = if n % 3 == 1 { large.clone() } else { Record::new(n) };
             store.append(&lease.fence, "s", vec![record])
         });
         let answers = futures::future::join_all(appends).await;
@@ -357,9 +332,6 @@ mod tests {
         assert_eq!(entries.len(), 6);
         drop(store);
         let store = SqliteStore::open(&path, clock).await.unwrap();
-        assert_eq!(
-            store.append(&lease.fence, "s", vec![large]).await.unwrap(),
-            7
-        );
+        assert_eq!(store.append(&lease.fence, "s", vec![large]).await.unwrap(), 7);
     }
 }

@@ -27,10 +27,7 @@ struct Kept<T> {
 
 impl<T> Kept<T> {
     fn read(value: T) -> Self {
-        Self {
-            value,
-            changed: false,
-        }
+        Self { value, changed: false }
     }
 }
 
@@ -100,16 +97,12 @@ impl Transaction {
             )
             .await?;
         let lease = rows.into_iter().next().map(lease_row).transpose()?;
-        self.leases
-            .insert(name.to_owned(), Kept::read(lease.clone()));
+        self.leases.insert(name.to_owned(), Kept::read(lease.clone()));
         Ok(lease)
     }
 
     pub(super) fn set_lease(&mut self, name: &str, lease: LeaseRow) {
-        let kept = Kept {
-            value: Some(lease),
-            changed: true,
-        };
+        let kept = Kept { value: Some(lease), changed: true };
         self.leases.insert(name.to_owned(), kept);
     }
 
@@ -151,10 +144,7 @@ impl Transaction {
             body.into(),
             catalog.into(),
         ]);
-        let kept = Kept {
-            value: sequence,
-            changed: true,
-        };
+        let kept = Kept { value: sequence, changed: true };
         self.streams.insert(stream.to_owned(), kept);
         Ok(sequence)
     }
@@ -229,18 +219,11 @@ impl Transaction {
         for ((cloud, id), row) in std::mem::take(&mut self.owned) {
             match row {
                 Some((deployment, resource)) => {
-                    put.push(vec![
-                        cloud.into(),
-                        id.into(),
-                        deployment.into(),
-                        resource.into(),
-                    ]);
+                    put.push(vec![cloud.into(), id.into(), deployment.into(), resource.into()]);
                 }
                 None => {
                     let sql = "DELETE FROM multicloud_owned WHERE cloud = $1 AND id = $2";
-                    self.connection
-                        .run(sql, vec![cloud.into(), id.into()])
-                        .await?;
+                    self.connection.run(sql, vec![cloud.into(), id.into()]).await?;
                 }
             }
         }
@@ -284,11 +267,7 @@ impl Transaction {
             Err(error) => {
                 let not_committed = backend.surely_not_committed(&error);
                 self.roll_back().await;
-                Err(if not_committed {
-                    error
-                } else {
-                    error.with_effect(Effect::Unknown)
-                })
+                Err(if not_committed { error } else { error.with_effect(Effect::Unknown) })
             }
         }
     }
@@ -312,11 +291,7 @@ impl Drop for Transaction {
 }
 
 fn lease_row(mut row: Row) -> Result<LeaseRow> {
-    Ok(LeaseRow {
-        epoch: row.int()?,
-        holder: row.optional_text()?,
-        expires_at: row.int()?,
-    })
+    Ok(LeaseRow { epoch: row.int()?, holder: row.optional_text()?, expires_at: row.int()? })
 }
 
 /// The row of the catalog that a change is about, and what it becomes; `None` if it goes.
@@ -324,11 +299,7 @@ pub(super) fn owned(change: &CatalogChange) -> Result<(OwnedKey, Option<OwnedRow
     match change {
         CatalogChange::Put(resource) => {
             let json = serde_json::to_string(resource).map_err(|e| {
-                Error::invalid(
-                    "owned resource",
-                    format_args!("cannot be written: {e}"),
-                    "JSON",
-                )
+                Error::invalid("owned resource", format_args!("cannot be written: {e}"), "JSON")
             })?;
             let key = (resource.cloud.to_string(), resource.id.to_string());
             Ok((key, Some((resource.deployment.clone(), json))))
