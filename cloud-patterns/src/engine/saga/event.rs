@@ -293,8 +293,12 @@ pub(crate) struct Fold {
 impl Fold {
     /// The state, once the whole plan was there.
     pub(crate) fn finish(self) -> Option<PlanState> {
-        let counts = self.counts;
-        self.state.filter(|s| (s.plan.steps.len(), s.plan.choices.len()) == counts)
+        let whole = self.state.as_ref().is_some_and(|s| self.is_whole(s));
+        self.state.filter(|_| whole)
+    }
+
+    fn is_whole(&self, state: &PlanState) -> bool {
+        (state.plan.steps.len(), state.plan.choices.len()) == self.counts
     }
 
     pub(crate) fn apply(&mut self, entry: Entry) -> Result<()> {
@@ -306,11 +310,8 @@ impl Fold {
         };
         let event = match event {
             PlanEvent::PlanSaved { plan, step_count, choice_count, expires_at } => {
-                if self
-                    .state
-                    .as_ref()
-                    .is_some_and(|s| s.steps.len() == self.counts.0 && !s.steps.is_empty())
-                {
+                // A crash may have cut off the saving; then it begins anew. What was saved wholly is never saved again.
+                if self.state.as_ref().is_some_and(|s| self.is_whole(s)) {
                     return Err(corrupt("saves the plan again".into()));
                 }
                 self.counts = (step_count, choice_count);
@@ -381,5 +382,53 @@ impl Fold {
             PlanEvent::PlanFinished { result } => state.finish = Some(result),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The journal of a plan with steps and choices, as it is saved: the header and two parts.
+    fn saved() -> Vec<Entry> {
+        let mut plan = crate::testing::tests::sixteen_steps("saved");
+        plan.choices = vec![Choice {
+            component: "web".into(),
+            places: Vec::new(),
+            why: "it is the only one".into(),
+            monthly_cost: None,
+            rejected: Vec::new(),
+            figures: BTreeMap::new(),
+        }];
+        let header = Plan { steps: Vec::new(), choices: Vec::new(), ..plan.clone() };
+        let header = PlanEvent::PlanSaved {
+            plan: Cow::Owned(header),
+            step_count: plan.steps.len(),
+            choice_count: plan.choices.len(),
+            expires_at: None,
+        };
+        let events = std::iter::once(header).chain(parts(&plan));
+        let entry = |event: PlanEvent<'_>| Entry {
+            sequence: 1,
+            at: Timestamp::UNIX_EPOCH,
+            epoch: 1,
+            record: record(&event, Vec::new()).unwrap(),
+        };
+        events.map(entry).collect()
+    }
+
+    #[test]
+    fn a_saving_that_was_cut_off_anywhere_begins_anew() {
+        let whole = saved();
+        assert_eq!(whole.len(), 3);
+        for cut in 0..whole.len() {
+            let entries = || whole[..cut].iter().chain(&whole).cloned();
+            assert!(PlanState::from_entries(whole[..cut].iter().cloned()).unwrap().is_none());
+            let state = PlanState::from_entries(entries()).unwrap().unwrap();
+            assert_eq!((state.plan.steps.len(), state.plan.choices.len()), (16, 1));
+        }
+        let twice = whole.iter().chain(&whole).cloned();
+        let error = PlanState::from_entries(twice).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
     }
 }
