@@ -1,7 +1,7 @@
 //! The crash harness on the quickstart's plan: every call and every write of the journal, forwards and backwards, failed before and after its
 //! effect, lost, crashed at and repeated, on simulated clouds and on local ones; then an orchestrator process killed 200 times.
 //!
-//! `cargo bench --bench crash`. Aim: orphans 0, duplicates 0, runs that could not be resumed 0.
+//! `cargo bench --bench crash [-- sim|local|kill]`. Aim: orphans 0, duplicates 0, runs that could not be resumed 0.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "support/kill.rs"]
@@ -26,6 +26,16 @@ fn main() {
     if let Some(folder) = kill::asked_to_orchestrate() {
         return kill::orchestrate(&folder);
     }
+    let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let parts: [(&str, fn()); 3] = [("sim", simulated), ("local", local), ("kill", killed)];
+    for (name, part) in parts {
+        if only.is_empty() || only.iter().any(|o| o == name) {
+            part();
+        }
+    }
+}
+
+fn simulated() {
     for honours_tokens in [true, false] {
         let start = Instant::now();
         let virtual_time = tokio::runtime::Builder::new_current_thread()
@@ -39,7 +49,9 @@ fn main() {
         let name = if honours_tokens { "SimCloud" } else { "SimCloud that ignores client tokens" };
         show(name, &report, start);
     }
+}
 
+fn local() {
     let start = Instant::now();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -57,8 +69,11 @@ fn main() {
     let report =
         runtime.block_on(CrashHarness::new(world, support::local_options()).run()).unwrap();
     show("LocalCloud", &report, start);
+}
 
+fn killed() {
     let start = Instant::now();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     let seed = std::env::var("SEED").map_or(1, |seed| seed.parse().unwrap());
     let killed = runtime.block_on(kill::rounds(seed, 200));
     println!("{killed} ({:.0} s)", start.elapsed().as_secs_f64());
