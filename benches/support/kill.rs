@@ -14,7 +14,9 @@ use cloud_patterns::{
     engine::{plan::BlastRadiusLimit, saga::Run, store::SqliteStore},
     orchestrator::Orchestrator,
 };
-use multicloud::core::{CloudExt, Clouds, DeleteOptions, Ownership, ResourceQuery, SystemClock};
+use multicloud::core::{
+    ClientToken, CloudExt, Clouds, DeleteOptions, Ownership, ResourceQuery, SystemClock,
+};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::support;
@@ -57,7 +59,8 @@ pub(crate) fn orchestrate(folder: &Path) {
                 .await
                 .unwrap(),
             None if !owned.is_empty() => return,
-            None => support::plan(&clouds, "quickstart").await.unwrap(),
+            // A plan that was saved and never begun has done nothing; this one takes its place.
+            None => support::plan(&clouds, ClientToken::random().as_str()).await.unwrap(),
         };
         let all = BlastRadiusLimit::default().for_destroy();
         let outcome = orchestrator.apply_within(&plan, &all, &run).await.unwrap();
@@ -100,7 +103,6 @@ pub(crate) async fn rounds(seed: u64, kills: usize) -> Killed {
     // How long an undisturbed run takes here; kills are spread over that.
     let (mut deploys, mut destroys) = (Duration::from_millis(800), Duration::from_millis(800));
     while killed.kills < kills {
-        // A fresh folder, since the plan of a deployment has one id.
         let folder = folder.path().join(killed.rounds.to_string());
         std::fs::create_dir(&folder).unwrap();
         for destroy in [false, true] {
