@@ -402,7 +402,13 @@ fn check_format(root: &Path) -> Result<()> {
         .with_hint("use that version or a newer one")),
         Some(Format { format }) => Err(corrupt(&path, format_args!("has the unknown format {format}"))),
         None => {
-            if let Some(other) = read_dir(root)?.iter().find(|p| !p.ends_with("lock")) {
+            // A process that died in its first moment leaves a draft of the file, and no more.
+            let draft = |p: &PathBuf| {
+                p.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp"))
+            };
+            if let Some(other) =
+                read_dir(root)?.iter().find(|p| !p.ends_with("lock") && !draft(p))
+            {
                 let problem = format!("is missing, but {} is there", other.display());
                 return Err(corrupt(&path, problem));
             }

@@ -33,6 +33,14 @@ async fn a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn a_first_moment_that_was_cut_off_is_begun_anew() {
+    let folder = Folder::new();
+    fs::write(folder.path().join(".tmpA1b2C3"), "{").unwrap();
+    folder.open().await;
+    assert!(folder.path().join("format.json").exists());
+}
+
+#[tokio::test]
 async fn a_folder_of_something_else_is_refused() {
     let folder = Folder::new();
     fs::write(folder.path().join("thesis.txt"), "mine").unwrap();
