@@ -1,0 +1,297 @@
+//! What limits bind together: annealing for a first assignment, prices of the limits for the bound, branch and bound if it is small,
+//! and large neighbourhoods for the rest of the time.
+
+use super::{
+    anneal::{Best, Schedule, State, anneal},
+    bound::Dual,
+    branch::{Rounds, branch_and_bound},
+    effort::Effort,
+    graph::{Graph, NEVER},
+    lns::{Incumbent, improve},
+};
+
+/// What the solver aims at.
+#[derive(Clone, Debug)]
+pub(super) struct Goals {
+    pub(super) seed: u64,
+    /// Good enough, as a share of the cost.
+    pub(super) gap: f64,
+    /// An assignment to begin with.
+    pub(super) start: Option<Vec<u32>>,
+    /// What the rest of the problem costs at least: part of what the gap is a share of.
+    pub(super) known: f64,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) best: Option<Best>,
+    /// Infinite if there is no valid assignment.
+    pub(super) bound: f64,
+}
+
+/// Up to so many nodes branch and bound is tried on the whole.
+const SMALL: usize = 24;
+
+struct Run<'a> {
+    graph: &'a Graph,
+    goals: &'a Goals,
+    best: Option<Best>,
+    bound: f64,
+    /// The prices that gave the bound.
+    prices: Vec<f64>,
+    /// What a node costs, about: the measure of temperatures.
+    scale: f64,
+    seed: u64,
+}
+
+pub(super) fn solve(
+    graph: &Graph,
+    goals: &Goals,
+    effort: &mut Effort,
+    report: &mut dyn FnMut(Option<i64>, f64, &Effort),
+) -> Answer {
+    let mut run = Run {
+        graph,
+        goals,
+        best: None,
+        bound: f64::NEG_INFINITY,
+        prices: vec![0.0; graph.limits.len()],
+        scale: 1.0,
+        seed: goals.seed,
+    };
+    if let Some(start) = &goals.start
+        && let Some(cost) = graph.value(start)
+    {
+        run.best = Some(Best { taken: start.clone(), cost });
+        report(Some(cost), run.bound, effort);
+    }
+    run.search(effort, report);
+    Answer { best: run.best, bound: run.bound }
+}
+
+impl Run<'_> {
+    fn search(&mut self, effort: &mut Effort, report: &mut dyn FnMut(Option<i64>, f64, &Effort)) {
+        let mut dual = Dual::new(self.graph);
+        let Some(first) = self.ascend(&mut dual, 60, &effort.until(0.03), effort) else {
+            self.bound = f64::INFINITY;
+            return;
+        };
+        self.scale = (self.bound.abs() / self.graph.nodes() as f64).max(1.0);
+        report(self.cost(), self.bound, effort);
+        let n = self.graph.nodes() as u64;
+        let moves = if self.small() { 3_000 * n } else { (20_000 * n).min(10_000_000.max(1_000 * n)) };
+        let heat = if n <= 300 { 0.5 } else { 0.1 };
+        let mut tries = 0;
+        while self.best.is_none() && !effort.is_over() {
+            self.anneal(&first, heat * f64::from(1 + tries % 3), moves << tries.min(4), effort);
+            report(self.cost(), self.bound, effort);
+            tries += 1;
+            if self.small() {
+                break;
+            }
+        }
+        if self.small() {
+            self.branch(&effort.until(0.7), effort);
+            report(self.cost(), self.bound, effort);
+        }
+        if self.is_done() || effort.is_over() {
+            return;
+        }
+        if self.ascend(&mut dual, 400, &effort.until(0.15), effort).is_none() {
+            self.bound = f64::INFINITY;
+            return;
+        }
+        report(self.cost(), self.bound, effort);
+        let mut round = 0u32;
+        while !self.is_done() && !effort.is_over() {
+            let Some(best) = &self.best else {
+                self.anneal(&first, heat * f64::from(1 + round % 3), moves << 3, effort);
+                round += 1;
+                continue;
+            };
+            let from = match round {
+                0 => best.clone(),
+                _ => {
+                    // Out of the hollow that it lies in: warm again, and down another way.
+                    let hot = self.scale * [0.15, 0.3, 0.6, 1.0][round as usize % 4];
+                    let taken = best.taken.clone();
+                    match self.cool(&taken, hot, moves, effort) {
+                        Some(found) => found,
+                        None => {
+                            round += 1;
+                            continue;
+                        }
+                    }
+                }
+            };
+            let mut incumbent = Incumbent::new(self.graph, from.taken, from.cost);
+            let known = self.best.as_ref().map_or(i64::MAX, |best| best.cost);
+            let (bound, goal) = (self.bound, self.goal());
+            let mut shown = known;
+            improve(
+                self.graph,
+                &mut incumbent,
+                &self.prices,
+                goal,
+                60 + n / 5,
+                self.seed.wrapping_add(u64::from(round)),
+                effort,
+                &mut |cost, effort| {
+                    if cost < shown {
+                        shown = cost;
+                        report(Some(cost), bound, effort);
+                    }
+                },
+            );
+            if incumbent.cost < known {
+                self.best = Some(Best { taken: incumbent.taken, cost: incumbent.cost });
+            }
+            round += 1;
+        }
+    }
+
+    fn small(&self) -> bool {
+        self.graph.nodes() <= SMALL
+    }
+
+    fn cost(&self) -> Option<i64> {
+        self.best.as_ref().map(|best| best.cost)
+    }
+
+    /// The cost that is good enough.
+    fn goal(&self) -> i64 {
+        let slack = (self.goals.known + self.bound).abs() * self.goals.gap;
+        (self.bound + slack.max(0.999)).floor() as i64
+    }
+
+    fn is_done(&self) -> bool {
+        self.cost().is_some_and(|cost| cost <= self.goal())
+    }
+
+    fn keep(&mut self, found: Option<Best>) {
+        if let Some(found) = found
+            && self.cost().is_none_or(|cost| found.cost < cost)
+        {
+            self.best = Some(found);
+        }
+    }
+
+    /// Raises the bound. Gives the relaxed solution at the best prices; `None` if there is no assignment.
+    fn ascend(
+        &mut self,
+        dual: &mut Dual<'_>,
+        rounds: usize,
+        until: &Effort,
+        effort: &mut Effort,
+    ) -> Option<Vec<u32>> {
+        let sweep = 1 + self.graph.place_site.len() as u64 / 15;
+        let mut factor = 1.0;
+        let mut worse = 0;
+        let mut local = f64::NEG_INFINITY;
+        let mut until = until.clone();
+        for _ in 0..rounds {
+            let bound = dual.bound();
+            effort.add(sweep);
+            until.join(effort);
+            if bound == f64::INFINITY {
+                return None;
+            }
+            let taken = dual.taken();
+            if let Some(cost) = self.graph.value(&taken) {
+                self.keep(Some(Best { taken, cost }));
+            }
+            if bound > local {
+                worse = 0;
+                local = bound;
+            } else {
+                worse += 1;
+                if worse > 8 {
+                    factor *= 0.7;
+                    worse = 0;
+                }
+            }
+            if bound > self.bound {
+                self.bound = bound;
+                self.prices.clone_from(&dual.price);
+            }
+            // Without an assignment the goal is a guess.
+            let goal = self.cost().map_or(self.bound + self.bound.abs() * 0.1, |c| c as f64);
+            if factor < 1e-5 || !dual.step(bound, goal, factor) || until.is_over() {
+                break;
+            }
+        }
+        dual.price.clone_from(&self.prices);
+        dual.bound();
+        Some(dual.taken())
+    }
+
+    /// Anneals twice, side by side.
+    fn anneal(&mut self, from: &[u32], heat: f64, moves: u64, effort: &mut Effort) {
+        let found = self.cool(from, heat * self.scale, moves, effort);
+        self.keep(found);
+    }
+
+    fn cool(&mut self, from: &[u32], hot: f64, moves: u64, effort: &mut Effort) -> Option<Best> {
+        let fines = self.fines();
+        let graph = self.graph;
+        let edge_fine = (self.scale * 40.0).clamp(1.0, NEVER as f64 / 1024.0) as i64;
+        let mut chains: Vec<(u64, Effort)> = Vec::new();
+        for _ in 0..2 {
+            self.seed = self.seed.wrapping_add(1);
+            chains.push((self.seed, effort.clone()));
+        }
+        let run = |seed: u64, effort: &mut Effort| {
+            let mut state = State::new(graph, from.to_vec(), fines.clone(), edge_fine);
+            anneal(&mut state, Schedule { hot, cold: hot / 20.0, moves, seed }, effort)
+        };
+        let found: Vec<(Option<Best>, Effort)> = std::thread::scope(|scope| {
+            let threads: Vec<_> = chains
+                .into_iter()
+                .map(|(seed, mut effort)| {
+                    let run = &run;
+                    scope.spawn(move || (run(seed, &mut effort), effort))
+                })
+                .collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        });
+        for (_, spent) in &found {
+            effort.join(spent);
+        }
+        found.into_iter().filter_map(|(best, _)| best).min_by_key(|best| best.cost)
+    }
+
+    /// What a unit over each limit is fined at first: half of what a unit costs on the average.
+    fn fines(&self) -> Vec<i64> {
+        let mut sums = vec![(0.0, 0.0); self.graph.limits.len()];
+        for (option, cost) in self.graph.cost.iter().enumerate() {
+            for (limit, amount) in self.graph.uses(option) {
+                let sum = &mut sums[*limit as usize];
+                *sum = (sum.0 + *cost as f64, sum.1 + *amount as f64);
+            }
+        }
+        let most = NEVER as f64 / 1e9;
+        let fine = |(cost, used): (f64, f64)| (0.5 * cost / used.max(1.0)).clamp(20.0, most) as i64;
+        sums.into_iter().map(fine).collect()
+    }
+
+    /// Searches the whole, as far as the effort goes.
+    fn branch(&mut self, until: &Effort, effort: &mut Effort) {
+        let sweep = 1 + self.graph.place_site.len() as u64 / 15;
+        let known = self.cost().unwrap_or(NEVER);
+        let mut until = until.clone();
+        let rounds = Rounds { first: 40, then: 4 };
+        let found =
+            branch_and_bound(self.graph, known, &self.prices, rounds, &mut |sweeps| {
+                effort.add(sweep * sweeps);
+                until.join(effort);
+                until.is_over()
+            });
+        if found.cost == NEVER && found.bound >= NEVER as f64 {
+            self.bound = f64::INFINITY;
+            return;
+        }
+        self.bound = self.bound.max(found.bound);
+        self.keep(found.taken.map(|taken| Best { taken, cost: found.cost }));
+    }
+}

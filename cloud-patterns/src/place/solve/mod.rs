@@ -1,0 +1,267 @@
+//! The solver: the cheapest valid assignment of a [`Problem`], with a proven bound on how much cheaper any other could be.
+//!
+//! Pure but for the clock that a time limit needs: with a limit of work instead, the same problem, options and seed give the same answer.
+
+mod anneal;
+mod bound;
+mod branch;
+mod coupled;
+mod effort;
+mod graph;
+mod lns;
+mod messages;
+mod problem;
+
+use std::{sync::Arc, time::Duration};
+
+use cloud_core::Result;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    bound::Dual,
+    branch::{Rounds, branch_and_bound},
+    effort::Effort,
+    graph::{Graph, NEVER},
+};
+pub use problem::{
+    IMPOSSIBLE, Item, Link, Offer, Problem, Scope, Site, Spread, Tariff, Together, Use,
+};
+
+/// How far the solver goes.
+#[derive(Clone, Debug)]
+pub struct SolveOptions {
+    /// What its random choices are drawn from.
+    pub seed: u64,
+    /// The longest time; the best so far is returned then.
+    pub time: Option<Duration>,
+    /// The most work, in steps of about a microsecond.
+    pub work: Option<u64>,
+    /// Stop once the cost is proven to be within this share of the optimum: 0 for the optimum itself.
+    pub gap: f64,
+    /// An assignment to begin with: for each item the index of an option.
+    pub start: Option<Vec<u32>>,
+    /// Cancelled to have it stop with the best so far.
+    pub cancel: CancellationToken,
+}
+
+impl Default for SolveOptions {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            time: None,
+            work: Some(2_000_000),
+            gap: 0.0,
+            start: None,
+            cancel: CancellationToken::new(),
+        }
+    }
+}
+
+/// An assignment, and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Solution {
+    /// For each item the index of the option taken.
+    pub taken: Vec<u32>,
+    /// What it costs.
+    pub cost: i64,
+    /// No valid assignment costs less.
+    pub bound: i64,
+}
+
+/// What the solver found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A valid assignment: the optimum, if its bound is its cost.
+    Solved(Solution),
+    /// There is none: proven.
+    Infeasible,
+    /// None was found within the limits, nor was it proven that there is none.
+    Unknown {
+        /// No valid assignment costs less.
+        bound: i64,
+    },
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Since the start.
+    pub elapsed: Duration,
+    /// The cost of the best assignment so far.
+    pub cost: Option<i64>,
+    /// No valid assignment costs less.
+    pub bound: i64,
+}
+
+/// Solves a problem.
+///
+/// # Errors
+/// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput) for an index out of range, a negative number or a sum that overflows.
+pub fn solve(
+    problem: &Problem,
+    options: &SolveOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome> {
+    problem.check()?;
+    let mut effort = Effort::new(options);
+    let Some(graph) = Graph::new(problem) else {
+        return Ok(Outcome::Infeasible);
+    };
+    let mut free = match Free::solve(&graph, &mut effort) {
+        Some(free) => free,
+        None => return Ok(Outcome::Infeasible),
+    };
+    let mut report = |cost: Option<i64>, bound: f64, effort: &Effort| {
+        progress(Progress {
+            elapsed: effort.elapsed(),
+            cost: cost.map(|cost| cost + free.cost),
+            bound: whole(free.bound + bound),
+        });
+    };
+    let mut cost = Some(0);
+    let mut bound = 0.0;
+    if free.coupled.is_empty() {
+        report(cost, bound, &effort);
+    } else {
+        let used = free.used(&graph);
+        let Some((part, stands_for, _)) = graph.part(&free.coupled, &free.taken, &used) else {
+            return Ok(Outcome::Infeasible);
+        };
+        let start = options.start.as_ref().map(|start| {
+            let all = graph.fold(start);
+            let own = free.coupled.iter().enumerate().map(|(k, node)| {
+                let mut options = part.node_options(k);
+                let first = options.start;
+                options.find(|o| stands_for[*o] == all[*node as usize]).unwrap_or(first) as u32
+            });
+            own.collect()
+        });
+        let goals = coupled::Goals {
+            seed: options.seed,
+            gap: options.gap,
+            start,
+            known: free.bound,
+        };
+        let answer = coupled::solve(&part, &goals, &mut effort, &mut report);
+        bound = answer.bound;
+        cost = answer.best.as_ref().map(|best| best.cost);
+        if bound == f64::INFINITY {
+            return Ok(Outcome::Infeasible);
+        }
+        for (node, option) in free.coupled.iter().zip(answer.best.map_or(Vec::new(), |b| b.taken)) {
+            free.taken[*node as usize] = stands_for[option as usize];
+        }
+    }
+    let bound = whole(free.bound + bound);
+    let Some(cost) = cost.map(|cost| cost + free.cost) else {
+        return Ok(match problem.ceiling {
+            Some(ceiling) if bound > ceiling => Outcome::Infeasible,
+            _ => Outcome::Unknown { bound },
+        });
+    };
+    Ok(match problem.ceiling {
+        Some(ceiling) if bound > ceiling => Outcome::Infeasible,
+        Some(ceiling) if cost > ceiling => Outcome::Unknown { bound },
+        _ => Outcome::Solved(Solution { taken: graph.unfold(&free.taken), cost, bound: bound.min(cost) }),
+    })
+}
+
+/// Costs are whole numbers, so a bound is rounded up; what rounding of sums may have added is taken off before.
+fn whole(bound: f64) -> i64 {
+    (bound - bound.abs() * 1e-12 - 1e-3).ceil() as i64
+}
+
+/// The parts that no limit binds to others, solved each by itself.
+struct Free {
+    /// For each node the option taken; of those that limits bind, any.
+    taken: Vec<u32>,
+    cost: i64,
+    bound: f64,
+    /// The nodes that limits bind.
+    coupled: Vec<u32>,
+}
+
+impl Free {
+    /// `None` if one of them has no valid assignment.
+    fn solve(graph: &Graph, effort: &mut Effort) -> Option<Self> {
+        let mut dual = Dual::new(graph);
+        dual.reprice();
+        let first = (0..graph.nodes()).map(|node| graph.node_options(node).start as u32);
+        let mut free = Self { taken: first.collect(), cost: 0, bound: 0.0, coupled: Vec::new() };
+        let parts = Arc::clone(&dual.parts);
+        for (p, part) in parts.iter().enumerate() {
+            let limited = |node: &u32| graph.node_options(*node as usize).any(|o| !graph.uses(o).is_empty());
+            if part.nodes.iter().any(limited) {
+                free.coupled.extend(&part.nodes);
+            } else {
+                free.settle(graph, &mut dual, p, &part.nodes, effort)?;
+            }
+        }
+        free.coupled.sort_unstable();
+        Some(free)
+    }
+
+    /// By messages if they agree, else by branch and bound.
+    fn settle(
+        &mut self,
+        graph: &Graph,
+        dual: &mut Dual<'_>,
+        part: usize,
+        nodes: &[u32],
+        effort: &mut Effort,
+    ) -> Option<()> {
+        const SWEEPS: usize = 30;
+        let mut best = NEVER;
+        let mut bound = f64::NEG_INFINITY;
+        for _ in 0..SWEEPS {
+            bound = bound.max(dual.sweep(part));
+            if bound == f64::INFINITY {
+                return None;
+            }
+            let option = |node: u32| dual.cheapest[dual.chosen[node as usize] as usize];
+            let cost = graph.value_of(nodes, &option);
+            if cost < best {
+                best = cost;
+                for node in nodes {
+                    self.taken[*node as usize] = option(*node);
+                }
+            }
+            if bound > best as f64 - 0.999 || dual.parts[part].is_tree {
+                break;
+            }
+        }
+        effort.add(nodes.len() as u64);
+        if bound <= best as f64 - 0.999 {
+            let used = vec![0; graph.limits.len()];
+            let (part, stands_for, _) = graph.part(nodes, &self.taken, &used)?;
+            let sweep = 1 + part.place_site.len() as u64 / 10;
+            let rounds = Rounds { first: 10, then: 3 };
+            let found = branch_and_bound(&part, best, &[], rounds, &mut |sweeps| {
+                effort.add(sweep * sweeps);
+                effort.is_over()
+            });
+            bound = bound.max(found.bound);
+            best = found.cost;
+            for (node, option) in nodes.iter().zip(found.taken.into_iter().flatten()) {
+                self.taken[*node as usize] = stands_for[option as usize];
+            }
+            if best == NEVER {
+                return None;
+            }
+        }
+        self.cost += best;
+        self.bound += bound.min(best as f64);
+        Some(())
+    }
+
+    /// What the nodes that limits bind take of them.
+    fn used(&self, graph: &Graph) -> Vec<i64> {
+        let mut used = vec![0; graph.limits.len()];
+        for node in &self.coupled {
+            for (limit, amount) in graph.uses(self.taken[*node as usize] as usize) {
+                used[*limit as usize] += amount;
+            }
+        }
+        used
+    }
+}
