@@ -224,6 +224,8 @@ fn workload(teams: usize) -> Workload {
         tags: Tags::default(),
         expires_in: None,
         limits: BlastRadiusLimit::default(),
+        budget: None,
+        deployment_policies: Default::default(),
     }
 }
 

@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cloud_core::{
-    Direction, Error, ErrorKind, FirewallRule, FirewallSpec, Location, Protocol, ResourceKind,
-    Result, Tags,
+    Direction, Error, ErrorKind, FirewallRule, FirewallSpec, Location, Protocol, Purchase,
+    ResourceKind, Result, Tags,
 };
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::{PlanOptions, difference::Difference};
 use crate::{
+    catalog::Catalog,
     engine::{
         plan::{Action, Choice, Step, port_output},
         reference::is_secret,
     },
-    place::{Observation, Placed, Request, Wanted, place},
+    place::{Observation, Replica, Request, Settled, Wanted, place},
     workload::{
         Component, Workload,
         check::{firewall_id, inner_ids},
@@ -33,13 +34,20 @@ pub(super) struct Draft {
     pub(super) dependents: HashMap<String, Vec<String>>,
 }
 
+/// Where a component goes.
+#[derive(Clone, Debug)]
+struct Decided {
+    replicas: Vec<Replica>,
+    choice: Choice,
+}
+
 /// What is being made.
 struct Builder<'a> {
     workload: &'a Workload,
     options: &'a PlanOptions,
     difference: &'a Difference<'a>,
     observation: &'a Observation,
-    placed: HashMap<&'a str, Placed>,
+    placed: HashMap<&'a str, Decided>,
     steps: Vec<Step>,
     /// The steps that were made for a replica or a firewall: itself, and what is inside it.
     made: HashMap<String, Vec<String>>,
@@ -54,16 +62,42 @@ pub(super) fn build(
     options: &PlanOptions,
     difference: &Difference<'_>,
 ) -> Result<Draft> {
-    let excluded = excluded(options);
-    let wanted = wanted(workload, options, difference);
-    let names: Vec<&str> = wanted.iter().map(|w| w.component.name.as_str()).collect();
-    let placement = place(&Request { wanted, observation, excluded: &excluded })?;
+    let catalog = match &options.catalog {
+        Some(catalog) => catalog.clone(),
+        None => {
+            let builtin = Catalog::builtin()?;
+            Catalog::from_observation(observation, Some(builtin), options.now)?.0
+        }
+    };
+    let request = Request {
+        settled: settled(workload, difference),
+        observation: Some(observation),
+        excluded: excluded(options),
+        blocks: options.blocks.clone(),
+        policies: options.policies.clone(),
+        deployment_policies: workload.deployment_policies.clone(),
+        budget: workload.budget.clone(),
+        in_flight: options.in_flight.clone(),
+        now: options.now,
+        solve: options.solve.clone(),
+        ..Request::new(&catalog, wanted(workload, options, difference))
+    };
+    let placement = place(&request)?;
+    let names: Vec<&str> = request.wanted.iter().map(|w| w.component.name.as_str()).collect();
+    let choices = (0..names.len()).map(|i| {
+        let choice = placement.choice(i);
+        choice
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a component was left without a place"))
+    });
+    let choices = choices.collect::<Result<Vec<_>>>()?;
+    let placed = placement.placed.iter().cloned().zip(choices);
+    let placed = placed.map(|(placed, choice)| Decided { replicas: placed.replicas, choice });
     let mut builder = Builder {
         workload,
         options,
         difference,
         observation,
-        placed: names.iter().copied().zip(placement.placed).collect(),
+        placed: names.iter().copied().zip(placed).collect(),
         steps: Vec::new(),
         made: HashMap::new(),
         referred: BTreeSet::new(),
@@ -88,6 +122,18 @@ fn excluded(options: &PlanOptions) -> BTreeMap<Location, String> {
         down.map(|place| (place.clone(), "it does not answer".to_owned())).collect();
     all.extend(options.excluded.clone());
     all
+}
+
+/// What is there and stays: others may have to be near to it.
+fn settled<'w>(workload: &'w Workload, difference: &Difference<'_>) -> Vec<Settled<'w>> {
+    let settled = workload.components.iter().map(|component| {
+        let steps = (0..component.replicas).map(|n| component.step_id(n));
+        let kept = steps.filter_map(|step| difference.kept.get(&step));
+        let places =
+            kept.map(|kept| Location::new(kept.cloud.clone(), kept.id.region.clone())).collect();
+        Settled { component, places }
+    });
+    settled.filter(|settled| !settled.places.is_empty()).collect()
 }
 
 /// The replicas of a component that are not there.
@@ -137,8 +183,8 @@ impl Builder<'_> {
         if !component.expose.is_empty() {
             firewall = self.firewall(component, &placed)?;
         }
-        for (step, place) in missing.into_iter().zip(&placed.choice.places) {
-            self.replica(component, &placed, &step, place, firewall.as_deref(), &before)?;
+        for (step, replica) in missing.into_iter().zip(&placed.replicas) {
+            self.replica(component, replica, &step, firewall.as_deref(), &before)?;
         }
         Ok(())
     }
@@ -159,7 +205,7 @@ impl Builder<'_> {
     }
 
     /// The firewall in front of a component, made if it is not there; `None` where there are none.
-    fn firewall(&mut self, component: &Component, placed: &Placed) -> Result<Option<String>> {
+    fn firewall(&mut self, component: &Component, placed: &Decided) -> Result<Option<String>> {
         let Some(place) = placed.choice.places.first() else {
             return Ok(None);
         };
@@ -241,12 +287,12 @@ impl Builder<'_> {
     fn replica(
         &mut self,
         component: &Component,
-        placed: &Placed,
+        placed: &Replica,
         step: &str,
-        place: &Location,
         firewall: Option<&str>,
         before: &BTreeSet<String>,
     ) -> Result<()> {
+        let place = &placed.place;
         let mut needs = before.clone();
         let mut spec = Map::new();
         for (field, value) in component.own_spec() {
@@ -281,6 +327,9 @@ impl Builder<'_> {
             && component.kind() == ResourceKind::Instance
         {
             spec.insert("size".into(), json!({ "exact": name }));
+        }
+        if component.kind() == ResourceKind::Instance && component.requirements.spot.is_some() {
+            spec.insert("spot".into(), (placed.purchase == Purchase::Spot).into());
         }
         self.tags(component, &mut spec)?;
         let cost = placed.unit_cost.clone();

@@ -23,11 +23,12 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
+    catalog::Catalog,
     engine::{
         plan::{Plan, check_id},
         store::OwnedResource,
     },
-    place::Observation,
+    place::{Blocks, InFlight, Observation, Policies, solve::SolveOptions},
     workload::Workload,
 };
 
@@ -38,7 +39,7 @@ use crate::{
 /// let options = PlanOptions::new("shop");
 /// assert!(options.owned.is_empty() && !options.delete_contents);
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct PlanOptions {
     /// The id of the plan, never used before: 1 to 63 lower-case letters, digits, `-` and `_`.
     pub id: String,
@@ -59,6 +60,17 @@ pub struct PlanOptions {
     pub excluded: BTreeMap<Location, String>,
     /// Whether what is deleted is deleted with its contents: buckets with their objects. Default: no.
     pub delete_contents: bool,
+    /// What the clouds offer and at what price, if the application knows it better: a price list with negotiated prices. Default: what
+    /// the clouds say of themselves, over the facts that are built in.
+    pub catalog: Option<Catalog>,
+    /// Policies of the application's own; see [`place`](crate::place::Policy).
+    pub policies: Policies,
+    /// What just failed for want of capacity, and is left out for a while.
+    pub blocks: Blocks,
+    /// What is being created just now, and no quota counts yet.
+    pub in_flight: Vec<InFlight>,
+    /// How far the search for the best placement goes. Default: a limit of work, so that equal input gives an equal plan.
+    pub solve: SolveOptions,
 }
 
 impl PlanOptions {
@@ -74,6 +86,11 @@ impl PlanOptions {
             unreachable: BTreeSet::new(),
             excluded: BTreeMap::new(),
             delete_contents: false,
+            catalog: None,
+            policies: Policies::default(),
+            blocks: Blocks::default(),
+            in_flight: Vec::new(),
+            solve: SolveOptions::default(),
         }
     }
 

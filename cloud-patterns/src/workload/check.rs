@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use cloud_core::{Error, ErrorKind, InstanceSpec, ResourceKind, Result, text::check_text};
+use cloud_core::{Error, ErrorKind, InstanceSpec, ResourceKind, Result};
 use object_store::path::Path as ObjectPath;
 
 use super::{
-    Component, OptimizeFor, Workload,
+    Component, Workload, check_places,
     reference::{self, Reference},
     spec::{Fault, Typed},
 };
@@ -24,7 +24,7 @@ const MAX_COMPONENTS: usize = 100_000;
 /// The most tables or objects of a component.
 const MAX_INNER: usize = 1000;
 
-fn fault(
+pub(super) fn fault(
     path: impl Into<String>,
     problem: impl std::fmt::Display,
     accepted: impl std::fmt::Display,
@@ -35,7 +35,7 @@ fn fault(
 }
 
 /// An error of a check that names the field itself.
-fn at(path: impl Into<String>) -> impl FnOnce(Error) -> Fault {
+pub(super) fn at(path: impl Into<String>) -> impl FnOnce(Error) -> Fault {
     let path = path.into();
     move |error| Fault { path, error }
 }
@@ -51,6 +51,7 @@ pub(super) fn check(workload: &Workload) -> Result<(), Fault> {
         return Err(fault("expires_in", "is zero or over 100 years", "1s to 100y"));
     }
     workload.limits.validate().map_err(at("limits"))?;
+    check_places::check_workload(workload)?;
     let index = index(workload)?;
     for (i, component) in workload.components.iter().enumerate() {
         check_component(workload, &index, i, component).map_err(|inner| {
@@ -63,6 +64,7 @@ pub(super) fn check(workload: &Workload) -> Result<(), Fault> {
             Fault { path, error }
         })?;
     }
+    check_places::check_relations(workload, &index)?;
     check_acyclic(workload, &index)
 }
 
@@ -129,7 +131,7 @@ fn check_component(
     for (n, name) in component.depends_on.iter().enumerate() {
         find(index, own, &format!("depends_on[{n}]"), name)?;
     }
-    check_requirements(component)?;
+    check_places::check_component(index, own, component)?;
     check_network(workload, index, own, component)?;
     workload.tags.merged(&component.tags).map_err(at("tags"))?;
     // The name that the last replica will have: the longest.
@@ -152,7 +154,12 @@ fn check_component(
     check_references(workload, index, own, component)
 }
 
-fn find(index: &HashMap<&str, usize>, own: usize, path: &str, name: &str) -> Result<usize, Fault> {
+pub(super) fn find(
+    index: &HashMap<&str, usize>,
+    own: usize,
+    path: &str,
+    name: &str,
+) -> Result<usize, Fault> {
     match index.get(name) {
         Some(found) if *found == own => Err(fault(path, "is the component itself", "another")),
         Some(found) => Ok(*found),
@@ -166,28 +173,6 @@ fn find(index: &HashMap<&str, usize>, own: usize, path: &str, name: &str) -> Res
             Err(fault(path, problem, format_args!("{}{more}", names.join(", "))))
         }
     }
-}
-
-fn check_requirements(component: &Component) -> Result<(), Fault> {
-    let requirements = &component.requirements;
-    if requirements.optimize_for == Some(OptimizeFor::Latency)
-        && requirements.target_region.is_none()
-    {
-        let problem = "is missing, and latency is to be optimised";
-        return Err(fault("requirements.target_region", problem, "the region to be close to"));
-    }
-    for (n, regime) in requirements.compliance_requirements.iter().enumerate() {
-        let path = format!("requirements.compliance_requirements[{n}]");
-        check_text(&path, regime, 64).map_err(at(&path))?;
-    }
-    for (n, country) in requirements.allowed_countries.iter().enumerate() {
-        if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_alphabetic()) {
-            let path = format!("requirements.allowed_countries[{n}]");
-            let problem = format!("is '{}'", country.escape_debug());
-            return Err(fault(path, problem, "an ISO 3166-1 code of two letters"));
-        }
-    }
-    Ok(())
 }
 
 fn check_network(

@@ -36,22 +36,29 @@
 //! Secrets may be used in an `environment` only.
 
 pub(crate) mod check;
+mod check_places;
 mod document;
 mod duration;
+pub mod policies;
 pub(crate) mod reference;
+mod requirements;
 pub(crate) mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use cloud_core::{CloudId, Error, ErrorKind, Region, ResourceKind, ResourceType, Result, Tags};
+use cloud_core::{Error, ErrorKind, Money, ResourceKind, ResourceType, Result, Tags};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::document::Document;
 pub use self::document::Format;
+pub use self::requirements::{
+    Across, Architecture, OptimizeFor, Point, Relation, Requirements, SpotUse, Spread, Target,
+    Traffic, Within,
+};
 pub use self::spec::ObjectSpec;
 use crate::engine::plan::BlastRadiusLimit;
 
@@ -72,6 +79,13 @@ pub struct Workload {
     /// How much one plan may change. Default: [`BlastRadiusLimit::default`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: BlastRadiusLimit,
+    /// The most that a month of all of it may cost. Default: no such limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Money>,
+    /// The policies that hold for all of it, by name, each with its settings: the built-in ones of [`policies`], and those that
+    /// the application registers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deployment_policies: BTreeMap<String, Map<String, Value>>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -127,54 +141,6 @@ fn one() -> u32 {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
 fn is_one(n: &u32) -> bool {
     *n == 1
-}
-
-/// What a component asks of the place it is put in.
-///
-/// ```
-/// use cloud_patterns::workload::Requirements;
-/// let requirements: Requirements = serde_json::from_str(
-///     r#"{"optimize_for": "latency", "target_region": "eu-1", "compliance_requirements": ["GDPR"]}"#).unwrap();
-/// assert!(requirements.allowed_clouds.is_empty());
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Requirements {
-    /// What makes one place better than another. Default: latency if there is a target region, else cost, a place of
-    /// unknown price coming last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub optimize_for: Option<OptimizeFor>,
-    /// The region that it is to be close to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target_region: Option<Region>,
-    /// Compliance regimes that the region has to be attested for, such as `GDPR`; upper and lower case are one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub compliance_requirements: Vec<String>,
-    /// Only these clouds; empty for all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allowed_clouds: Vec<CloudId>,
-    /// None of these clouds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forbidden_clouds: Vec<CloudId>,
-    /// Only these regions; empty for all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allowed_regions: Vec<Region>,
-    /// None of these regions.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub forbidden_regions: Vec<Region>,
-    /// Only regions in these countries (ISO 3166-1 alpha-2 codes); empty for all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allowed_countries: Vec<String>,
-}
-
-/// What makes one place better than another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OptimizeFor {
-    /// The least monthly cost. A place of unknown price is not taken.
-    Cost,
-    /// The least latency to the target region.
-    Latency,
 }
 
 /// A port that a firewall opens.

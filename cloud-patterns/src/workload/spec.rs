@@ -165,6 +165,19 @@ impl Typed {
         }
     }
 
+    /// Gives it another name.
+    pub(crate) fn rename(&mut self, name: &str) {
+        let own = match self {
+            Self::Instance(s) => &mut s.name,
+            Self::Bucket(s) => &mut s.name,
+            Self::Database(s) => &mut s.name,
+            Self::Network(s) => &mut s.name,
+            Self::Cluster(s) => &mut s.name,
+            Self::Function(s) => &mut s.name,
+        };
+        name.clone_into(own);
+    }
+
     /// Refuses what a cloud of these capabilities does not accept.
     pub(crate) fn check(&self, can: &Capabilities) -> Result<()> {
         fn offered<'a, T>(can: &'a Option<T>, what: &str) -> Result<&'a T> {

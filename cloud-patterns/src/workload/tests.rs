@@ -1,6 +1,6 @@
 //! Reading, refusing and writing workloads.
 
-use cloud_core::{ErrorKind, Money, ResourceType, Tags};
+use cloud_core::{ErrorKind, Money, Region, ResourceType, Tags};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -197,6 +197,54 @@ fn bad_values_are_refused_by_path() {
             "components[0].requirements.allowed_countries[0] is 'Germany'",
         ),
         (
+            "name: a, type: compute, requirements: {optimize_for: {cost: 0, latency: 0}}",
+            "components[0].requirements.optimize_for has the weights 0 and 0",
+        ),
+        (
+            "name: a, type: compute, requirements: {optimize_for: {cost: -1, latency: 0}}",
+            "components[0].requirements.optimize_for.cost is -1",
+        ),
+        (
+            "name: a, type: compute, requirements: {optimize_for: beauty}",
+            "components[0].requirements.optimize_for: unknown variant `beauty`",
+        ),
+        (
+            "name: a, type: compute, requirements: {max_latency_ms: 5}",
+            "components[0].requirements.target_region is missing",
+        ),
+        (
+            "name: a, type: compute, requirements: {target_region: {latitude: 91, longitude: 0}}",
+            "components[0].requirements.target_region.latitude is 91",
+        ),
+        (
+            "name: a, type: compute, requirements: {spread: {across: regions, at_most: 0}}",
+            "components[0].requirements.spread.at_most is 0",
+        ),
+        (
+            "name: a, type: storage, requirements: {spread: {across: zones}}",
+            "components[0].requirements.spread.across is zones for storage",
+        ),
+        (
+            "name: a, type: compute, requirements: {traffic: [{to: a}]}",
+            "components[0].requirements.traffic[0].to is the component itself",
+        ),
+        (
+            "name: a, type: compute, requirements: {affinity: [{with: b}]}",
+            "components[0].requirements.affinity[0].with names the unknown component 'b'",
+        ),
+        (
+            "name: a, type: compute, requirements: {internet_gib_per_month: -1}",
+            "components[0].requirements.internet_gib_per_month is -1",
+        ),
+        (
+            "name: a, type: compute, spec: {spot: true}, requirements: {spot: never}",
+            "components[0].requirements.spot is never, but spec.spot is true",
+        ),
+        (
+            "name: a, type: compute, requirements: {purchase: spot}",
+            "components[0].requirements.purchase is spot",
+        ),
+        (
             "name: a, type: compute, spec: {environment: {URL: '${b.url}'}}",
             "components[0].spec.environment.URL names the unknown component 'b'",
         ),
@@ -260,6 +308,67 @@ fn cycles_are_named() {
     let message = refused(text, Format::Yaml);
     assert!(message.contains("a needs b needs c needs a"), "{message}");
     assert!(message.starts_with("line 3"), "{message}");
+}
+
+#[test]
+fn components_cannot_be_together_and_apart() {
+    let with = |a: &str, b: &str, c: &str| {
+        let part = |name: &str, asks: &str| {
+            format!("- {{name: {name}, type: compute, replicas: 2, requirements: {{{asks}}}}}\n")
+        };
+        format!("name: shop\ncomponents:\n{}{}{}", part("a", a), part("b", b), part("c", c))
+    };
+    for (a, b, c, expected) in [
+        (
+            "affinity: [{with: b}], anti_affinity: [{with: b}]",
+            "",
+            "",
+            "keeps 'a' and 'b' out of one region, which affinity puts them into",
+        ),
+        (
+            "affinity: [{with: b}]",
+            "affinity: [{with: c, within: provider}]",
+            "anti_affinity: [{with: a, within: provider}]",
+            "keeps 'c' and 'a' out of one provider, which affinity puts them into",
+        ),
+        (
+            "affinity: [{with: b}], spread: {across: regions}",
+            "",
+            "",
+            "components[0].requirements.spread puts 2 replicas across regions, which affinity puts into one",
+        ),
+    ] {
+        let message = refused(&with(a, b, c), Format::Yaml);
+        assert!(message.contains(expected), "{message}");
+    }
+    for (a, b) in [
+        ("affinity: [{with: b}]", "affinity: [{with: a}]"),
+        ("affinity: [{with: b, within: provider}]", "anti_affinity: [{with: a}]"),
+        ("affinity: [{with: b}]", "anti_affinity: [{with: a, within: zone}]"),
+    ] {
+        Workload::from_text(&with(a, b, ""), Format::Yaml).unwrap();
+    }
+}
+
+#[test]
+fn policies_and_budget_are_checked() {
+    let with =
+        |more: &str| format!("name: shop\ncomponents: [{{name: a, type: storage}}]\n{more}\n");
+    for good in [
+        "budget: {amount: '100', currency: USD}",
+        "deployment_policies: {cost: {}, latency: {target_region: Paris}, own: {}}",
+        "deployment_policies: {max_share: {most: 0.5}, avoid_provider: {providers: [aws]}}",
+    ] {
+        Workload::from_text(&with(good), Format::Yaml).unwrap();
+    }
+    for (bad, expected) in [
+        ("budget: {amount: '-1', currency: USD}", "line 3, column 1: budget is -1 USD"),
+        ("deployment_policies: {max_share: {most: 2}}", "deployment_policies.max_share.most is 2"),
+        ("deployment_policies: {cost: {wait: 2}}", "deployment_policies.cost.wait: unknown field"),
+    ] {
+        let message = refused(&with(bad), Format::Yaml);
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[test]
@@ -353,6 +462,7 @@ prop_compose! {
         tag in "[a-z]{1,5}",
         versioning in any::<bool>(),
         latency in any::<bool>(),
+        (share, at_most, gib) in (0.1f64..1.0, 1u32..4, 0.0f64..1e6),
     ) -> Component {
         let component_type = [ResourceType::Compute, ResourceType::Storage, ResourceType::Database][kind];
         let mut component = Component::new(name.clone(), component_type);
@@ -361,7 +471,22 @@ prop_compose! {
         component.requirements.allowed_regions = regions.iter().map(|r| Region::new(r).unwrap()).collect();
         if latency {
             component.requirements.optimize_for = Some(OptimizeFor::Latency);
-            component.requirements.target_region = Some(Region::new("eu-1").unwrap());
+            component.requirements.target_region = Some(Target::Named("eu-1".into()));
+        }
+        if let ("b", true) = (name.as_str(), replicas > 1) {
+            component.requirements.target_region =
+                Some(Target::Point(Point { latitude: share, longitude: -gib / 1e4 }));
+            component.requirements.optimize_for =
+                Some(OptimizeFor::Blend { cost: share, latency: 1.0 - share });
+            component.requirements.max_latency_ms = Some(gib);
+            component.requirements.spread = Some(Spread { across: Across::Regions, at_most });
+            component.requirements.anti_affinity =
+                vec![Relation { with: "a".into(), within: Within::Zone }];
+            component.requirements.traffic =
+                vec![Traffic { to: "a".into(), gib_per_month: gib, max_latency_ms: Some(share) }];
+            component.requirements.architecture = Some(Architecture::Any);
+            component.requirements.spot = Some(SpotUse::Allowed);
+            component.requirements.residency = vec!["EU".into()];
         }
         match component_type {
             ResourceType::Compute => component.spec.insert("environment".into(), json!(environment)),
@@ -391,6 +516,14 @@ fn any_workload() -> impl Strategy<Value = Workload> {
                 max_monthly_cost: (max_changes > 250)
                     .then(|| Money::usd(cloud_core::Decimal::new(12_345, 2))),
                 ..BlastRadiusLimit::default()
+            },
+            budget: (max_changes > 100).then(|| Money::usd(cloud_core::Decimal::new(12_345, 2))),
+            deployment_policies: match max_changes > 300 {
+                true => BTreeMap::from([(
+                    "max_share".into(),
+                    json!({"most": 0.5}).as_object().unwrap().clone(),
+                )]),
+                false => BTreeMap::new(),
             },
         }
     })
