@@ -5,6 +5,7 @@ use super::{
     anneal::{Best, Schedule, State, anneal},
     bound::Dual,
     branch::{Rounds, branch_and_bound},
+    columns::Columns,
     effort::Effort,
     graph::{Graph, NEVER},
     lns::{Incumbent, improve},
@@ -43,6 +44,7 @@ struct Run<'a> {
     /// What a node costs, about: the measure of temperatures.
     scale: f64,
     seed: u64,
+    columns: Columns,
 }
 
 pub(super) fn solve(
@@ -59,6 +61,7 @@ pub(super) fn solve(
         prices: vec![0.0; graph.limits.len()],
         scale: 1.0,
         seed: goals.seed,
+        columns: Columns::default(),
     };
     if let Some(start) = &goals.start
         && let Some(cost) = graph.value(start)
@@ -66,14 +69,21 @@ pub(super) fn solve(
         run.best = Some(Best { taken: start.clone(), cost });
         report(Some(cost), run.bound, effort);
     }
-    run.search(effort, report);
+    // The last of it goes into the proof, where a search of the whole is out of reach.
+    let mut first = effort.until(if run.small() { 1.0 } else { 0.85 });
+    run.search(&mut first, report);
+    effort.join(&first);
+    if run.best.is_some() && !run.is_done() && !run.small() {
+        run.tighten(effort);
+        report(run.cost(), run.bound, effort);
+    }
     Answer { best: run.best, bound: run.bound }
 }
 
 impl Run<'_> {
     fn search(&mut self, effort: &mut Effort, report: &mut dyn FnMut(Option<i64>, f64, &Effort)) {
         let mut dual = Dual::new(self.graph);
-        let Some(first) = self.ascend(&mut dual, 60, &effort.until(0.03), effort) else {
+        let Some(first) = self.ascend(&mut dual, 400, &effort.until(0.1), effort) else {
             self.bound = f64::INFINITY;
             return;
         };
@@ -83,6 +93,24 @@ impl Run<'_> {
         let moves = if self.small() { 3_000 * n } else { (20_000 * n).min(10_000_000.max(1_000 * n)) };
         let heat = if n <= 300 { 0.5 } else { 0.1 };
         let mut tries = 0;
+        if n > 300 {
+            for _ in 0..3 {
+                self.seed += 1;
+                let f = self.fines();
+                let t = self.columns.combine(self.graph, &dual.parts, &f, self.scale, 500 * n, self.seed, effort);
+                if let Some(t) = t {
+                    let mut used = vec![0i64; self.graph.limits.len()];
+                    let mut c = 0;
+                    for o in &t { for (l, a) in self.graph.uses(*o as usize) { used[*l as usize] += a; } c += self.graph.cost[*o as usize]; }
+                    for e in &self.graph.edges { c += self.graph.pair(e, self.graph.site_of(t[e.a as usize] as usize), self.graph.site_of(t[e.b as usize] as usize)); }
+                    let over: i64 = used.iter().zip(&self.graph.limits).map(|(u, l)| (u - l).max(0)).sum();
+                    eprintln!("columns {:?} cost {c} over {over} bound {}", effort.elapsed(), self.bound);
+                    self.anneal(&t, 0.01, 1000 * n, effort);
+                    eprintln!("  repaired {:?} {:?}", effort.elapsed(), self.cost());
+                    report(self.cost(), self.bound, effort);
+                }
+            }
+        }
         while self.best.is_none() && !effort.is_over() {
             self.anneal(&first, heat * f64::from(1 + tries % 3), moves << tries.min(4), effort);
             report(self.cost(), self.bound, effort);
@@ -211,6 +239,9 @@ impl Run<'_> {
                     worse = 0;
                 }
             }
+            if factor < 0.5 {
+                self.columns.note(self.graph, dual);
+            }
             if bound > self.bound {
                 self.bound = bound;
                 self.prices.clone_from(&dual.price);
@@ -273,6 +304,69 @@ impl Run<'_> {
         let most = NEVER as f64 / 1e9;
         let fine = |(cost, used): (f64, f64)| (0.5 * cost / used.max(1.0)).clamp(20.0, most) as i64;
         sums.into_iter().map(fine).collect()
+    }
+
+    /// Raises the bound part by part: at the best prices, what does a part cost at least if it also has to fit the limits by itself?
+    fn tighten(&mut self, effort: &mut Effort) {
+        let Some(best) = self.best.clone() else {
+            return;
+        };
+        let graph = self.graph;
+        let mut dual = Dual::new(graph);
+        dual.price.clone_from(&self.prices);
+        for _ in 0..8 {
+            dual.bound();
+            effort.add(1 + graph.place_site.len() as u64 / 15);
+        }
+        let mut sum = -dual.capacity_value();
+        let mut parts = Vec::new();
+        let own = |node: u32| best.taken[node as usize];
+        for p in 0..dual.parts.len() {
+            let least = dual.sweep(p);
+            sum += least;
+            let nodes = &dual.parts[p].nodes;
+            let priced = |node: &u32| {
+                let uses = graph.uses(own(*node) as usize).iter();
+                uses.map(|(l, amount)| self.prices[*l as usize] * *amount as f64).sum::<f64>()
+            };
+            let value = graph.value_of(nodes, &own) as f64 + nodes.iter().map(priced).sum::<f64>();
+            parts.push((value - least, p, least, value));
+        }
+        parts.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (gap, p, least, value) in parts {
+            if effort.is_over() || gap < 1.0 {
+                break;
+            }
+            let nodes = &dual.parts[p].nodes;
+            let mut used = vec![0; graph.limits.len()];
+            for (limit, amount) in nodes.iter().flat_map(|n| graph.uses(own(*n) as usize)) {
+                used[*limit as usize] += amount;
+            }
+            let Some((mut part, stands_for, _)) = graph.part(nodes, &best.taken, &used) else {
+                continue;
+            };
+            for (option, stands_for) in stands_for.iter().enumerate() {
+                let uses = graph.uses(*stands_for as usize).iter();
+                let price: f64 = uses.map(|(l, a)| self.prices[*l as usize] * *a as f64).sum();
+                part.cost[option] += price.floor() as i64;
+            }
+            let prices = vec![0.0; part.limits.len()];
+            let sweep = 1 + part.place_site.len() as u64 / 15;
+            let mut visits = 0;
+            let found = branch_and_bound(
+                &part,
+                value.ceil() as i64,
+                &prices,
+                Rounds { first: 100, then: 4 },
+                &mut |sweeps| {
+                    visits += 1;
+                    effort.add(sweep * sweeps);
+                    visits > 2_000 || effort.is_over()
+                },
+            );
+            sum += (found.bound - least).max(0.0);
+        }
+        self.bound = self.bound.max(sum);
     }
 
     /// Searches the whole, as far as the effort goes.

@@ -368,6 +368,47 @@ impl Graph {
         Some(())
     }
 
+    /// The problem of a whole part with prices in the place of limits: each place has its cheapest option, rounded down.
+    pub(super) fn priced(&self, nodes: &[u32], unary: &[f64]) -> Self {
+        let mut part = Self {
+            sites: self.sites,
+            place_start: vec![0],
+            option_start: vec![0],
+            use_start: vec![0],
+            shared: Arc::clone(&self.shared),
+            ..Self::default()
+        };
+        let mut index = HashMap::with_capacity(nodes.len());
+        for (k, node) in nodes.iter().enumerate() {
+            index.insert(*node, k as u32);
+            for place in self.places(*node as usize) {
+                part.cost.push(unary[place].floor() as i64);
+                part.use_start.push(0);
+                part.place_site.push(self.place_site[place]);
+                part.option_start.push(part.cost.len() as u32);
+            }
+            part.place_start.push(part.place_site.len() as u32);
+        }
+        part.add_inner_edges(self, nodes, &index);
+        part
+    }
+
+    /// The edges among some nodes, and what is derived from them and the options.
+    fn add_inner_edges(&mut self, whole: &Self, nodes: &[u32], index: &HashMap<u32, u32>) {
+        for node in nodes {
+            for e in whole.adjacent(*node as usize) {
+                let edge = &whole.edges[*e as usize];
+                if edge.a == *node && let Some(b) = index.get(&edge.b) {
+                    self.edges.push(Edge { a: index[node], b: *b, ..*edge });
+                }
+            }
+        }
+        self.connect();
+        self.index_places();
+        self.find_conflicts();
+        self.find_scopes();
+    }
+
     /// What a part's assignment costs, limits aside; [`NEVER`] if an edge is broken.
     pub(super) fn value_of(&self, nodes: &[u32], option: &impl Fn(u32) -> u32) -> i64 {
         let site = |node: u32| self.site_of(option(node) as usize);
@@ -495,18 +536,7 @@ impl Graph {
             }
             part.place_start.push(part.place_site.len() as u32);
         }
-        for node in nodes {
-            for e in self.adjacent(*node as usize) {
-                let edge = &self.edges[*e as usize];
-                if edge.a == *node && let Some(b) = index.get(&edge.b) {
-                    part.edges.push(Edge { a: index[node], b: *b, ..*edge });
-                }
-            }
-        }
-        part.connect();
-        part.index_places();
-        part.find_conflicts();
-        part.find_scopes();
+        part.add_inner_edges(self, nodes, &index);
         Some((part, stands_for, limits))
     }
 

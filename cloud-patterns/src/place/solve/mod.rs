@@ -5,6 +5,7 @@
 mod anneal;
 mod bound;
 mod branch;
+mod columns;
 mod coupled;
 mod effort;
 mod graph;
