@@ -67,7 +67,11 @@ impl<'g> State<'g> {
             }
         }
         for edge in &graph.edges {
-            match graph.pair(edge, self.site[edge.a as usize] as usize, self.site[edge.b as usize] as usize) {
+            match graph.pair(
+                edge,
+                self.site[edge.a as usize] as usize,
+                self.site[edge.b as usize] as usize,
+            ) {
                 NEVER => self.broken += 1,
                 cost => self.cost += cost,
             }
@@ -117,10 +121,8 @@ impl<'g> State<'g> {
     fn take(&mut self, node: usize, option: usize, site: usize) -> Change {
         let old = self.taken[node] as usize;
         let old_site = self.site[node] as usize;
-        let mut change = Change {
-            cost: self.graph.cost[option] - self.graph.cost[old],
-            ..Change::default()
-        };
+        let mut change =
+            Change { cost: self.graph.cost[option] - self.graph.cost[old], ..Change::default() };
         if site != old_site {
             let (now, now_broken) = self.edges_at(node, old_site);
             let (then, then_broken) = self.edges_at(node, site);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     graph::{Graph, NEVER},
-    messages::{Bond, From, Scratch, send},
+    messages::{Along, Bond, From, send},
 };
 
 /// Nodes that edges bind together.
@@ -30,7 +30,9 @@ pub(super) struct Dual<'g> {
     /// For each option whether it is ruled out.
     pub(super) dead: Vec<bool>,
     /// For each edge and site whether both ends may be there.
-    pub(super) fits: Vec<bool>,
+    fits: Vec<bool>,
+    /// For each edge whether they may everywhere.
+    all_fit: Vec<bool>,
     /// What has been decided on each edge.
     pub(super) bond: Vec<Bond>,
     /// The price of a unit of each limit.
@@ -43,7 +45,6 @@ pub(super) struct Dual<'g> {
     message: Vec<f64>,
     /// For each place: its own cost and all messages to it.
     belief: Vec<f64>,
-    scratch: Scratch,
     values: Vec<f64>,
     out: Vec<f64>,
     /// The place that each node takes in the relaxed solution.
@@ -99,6 +100,11 @@ impl<'g> Dual<'g> {
             parent: Arc::new(parent),
             dead: vec![false; graph.cost.len()],
             fits: graph.fits_both().to_vec(),
+            all_fit: graph
+                .fits_both()
+                .chunks(graph.sites.max(1))
+                .map(|f| f.iter().all(|f| *f))
+                .collect(),
             bond: vec![Bond::default(); graph.edges.len()],
             price: vec![0.0; graph.limits.len()],
             unary: vec![0.0; places],
@@ -106,7 +112,6 @@ impl<'g> Dual<'g> {
             message_start: Arc::new(message_start),
             message: vec![0.0; length as usize],
             belief: vec![0.0; places],
-            scratch: Scratch::default(),
             values: Vec::new(),
             out: Vec::new(),
             chosen: vec![0; n],
@@ -132,6 +137,13 @@ impl<'g> Dual<'g> {
             self.unary[place] = least;
             self.cheapest[place] = cheapest as u32;
         }
+    }
+
+    /// Rules out that the ends of an edge share their site.
+    pub(super) fn keep_apart(&mut self, edge: usize) {
+        let sites = self.graph.sites;
+        self.fits[edge * sites..(edge + 1) * sites].fill(false);
+        self.all_fit[edge] = false;
     }
 
     /// The bound at the present prices; infinite if there is no assignment at all.
@@ -222,9 +234,8 @@ impl<'g> Dual<'g> {
             };
             let others = graph.places(other);
             self.out.resize(others.len(), 0.0);
-            let (e, n) = (e as usize, graph.sites);
-            let fits = &self.fits[e * n..(e + 1) * n];
-            send(graph, e, from, &self.belief[places], &mut self.out, self.bond[e], fits, &mut self.scratch);
+            let along = along(graph, &self.bond, &self.fits, &self.all_fit, e as usize, from);
+            send(graph, along, &self.belief[places], &mut self.out);
             for (belief, message) in self.belief[others].iter_mut().zip(&self.out) {
                 *belief += message;
             }
@@ -314,7 +325,9 @@ impl<'g> Dual<'g> {
         for e in graph.adjacent(node) {
             let to = if graph.edges[*e as usize].a as usize == node { From::A } else { From::B };
             let range = self.message_range(*e, to);
-            for (belief, message) in self.belief[places.clone()].iter_mut().zip(&self.message[range]) {
+            for (belief, message) in
+                self.belief[places.clone()].iter_mut().zip(&self.message[range])
+            {
                 *belief += message;
             }
         }
@@ -375,9 +388,8 @@ impl<'g> Dual<'g> {
             }));
             let range = self.message_range(*e, to);
             let out = &mut self.message[range];
-            let (e, n) = (*e as usize, graph.sites);
-            let fits = &self.fits[e * n..(e + 1) * n];
-            send(graph, e, own, &self.values, out, self.bond[e], fits, &mut self.scratch);
+            let along = along(graph, &self.bond, &self.fits, &self.all_fit, *e as usize, own);
+            send(graph, along, &self.values, out);
             let (best, _) = least(out);
             if best < f64::INFINITY {
                 for value in out.iter_mut() {
@@ -388,6 +400,18 @@ impl<'g> Dual<'g> {
         }
         taken
     }
+}
+
+fn along<'a>(
+    graph: &Graph,
+    bond: &[Bond],
+    fits: &'a [bool],
+    all_fit: &[bool],
+    edge: usize,
+    from: From,
+) -> Along<'a> {
+    let fits = &fits[edge * graph.sites..(edge + 1) * graph.sites];
+    Along { edge, from, bond: bond[edge], fits, all_fit: all_fit[edge] }
 }
 
 /// The least and where it is.

@@ -65,7 +65,9 @@ pub(super) fn branch_and_bound(
             // Nothing is left to decide, yet prices stand between bound and cost.
             if dual.price.iter().any(|price| *price > 0.0) {
                 dual.price.fill(0.0);
-                if let Some(bound) = search.evaluate(&mut dual).filter(|bound| search.promises(*bound)) {
+                if let Some(bound) =
+                    search.evaluate(&mut dual).filter(|bound| search.promises(*bound))
+                {
                     if search.branch(&dual).is_some() {
                         open.push(Open { dual, bound });
                     } else {
@@ -260,14 +262,14 @@ impl<'g> Search<'g> {
             Branch::Join(edge, Scope::Cloud) if yes => dual.bond[*edge].same_cloud = true,
             Branch::Join(edge, Scope::Cloud) => {
                 dual.bond[*edge].other_cloud = true;
-                dual.fits[edge * graph.sites..(edge + 1) * graph.sites].fill(false);
+                dual.keep_apart(*edge);
             }
             Branch::Join(edge, Scope::Site) if yes => {
                 dual.bond[*edge].same_site = true;
                 dual.bond[*edge].same_cloud = true;
             }
             Branch::Join(edge, Scope::Site) => {
-                dual.fits[edge * graph.sites..(edge + 1) * graph.sites].fill(false);
+                dual.keep_apart(*edge);
             }
             Branch::Uses { node, limit, more_than } => {
                 for option in graph.node_options(*node) {

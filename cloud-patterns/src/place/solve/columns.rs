@@ -25,6 +25,17 @@ struct Column {
     uses: Vec<(u32, i64)>,
 }
 
+/// How the choices are annealed.
+#[derive(Clone, Debug)]
+pub(super) struct Cooling {
+    /// What a unit over each limit is fined at first.
+    pub(super) fines: Vec<i64>,
+    /// The temperature at first.
+    pub(super) hot: f64,
+    pub(super) moves: u64,
+    pub(super) seed: u64,
+}
+
 /// The choices of all parts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
@@ -62,16 +73,13 @@ impl Columns {
         &self,
         graph: &Graph,
         parts: &[Part],
-        fines: &[i64],
-        scale: f64,
-        moves: u64,
-        seed: u64,
+        cooling: &Cooling,
         effort: &mut Effort,
     ) -> Option<Vec<u32>> {
         if self.parts.is_empty() || self.parts.iter().any(Vec::is_empty) {
             return None;
         }
-        let mut random = SmallRng::seed_from_u64(seed);
+        let mut random = SmallRng::seed_from_u64(cooling.seed);
         let mut chosen: Vec<usize> = self.parts.iter().map(|columns| columns.len() - 1).collect();
         let mut used = vec![0i64; graph.limits.len()];
         for (columns, chosen) in self.parts.iter().zip(&chosen) {
@@ -79,12 +87,12 @@ impl Columns {
                 used[*limit as usize] += amount;
             }
         }
-        let mut fine: Vec<f64> = fines.iter().map(|fine| *fine as f64 * 0.5).collect();
-        let mut heat = scale;
+        let mut fine: Vec<f64> = cooling.fines.iter().map(|fine| *fine as f64 * 0.5).collect();
+        let mut heat = cooling.hot;
         let block = (self.parts.len() as u64 * 4).max(256);
-        let cool = 0.01f64.powf(block as f64 / moves as f64);
+        let cool = 0.01f64.powf(block as f64 / cooling.moves as f64);
         let mut done = 0;
-        while done < moves && !effort.is_over() {
+        while done < cooling.moves && !effort.is_over() {
             for _ in 0..block {
                 let part = random.random_range(0..self.parts.len());
                 let columns = &self.parts[part];

@@ -5,10 +5,10 @@ use super::{
     anneal::{Best, Schedule, State, anneal},
     bound::Dual,
     branch::{Rounds, branch_and_bound},
-    columns::Columns,
+    columns::{Columns, Cooling},
     effort::Effort,
     graph::{Graph, NEVER},
-    lns::{Incumbent, improve},
+    lns::{Aim, Incumbent, Neighbourhoods},
 };
 
 /// What the solver aims at.
@@ -33,6 +33,8 @@ pub(super) struct Answer {
 
 /// Up to so many nodes branch and bound is tried on the whole.
 const SMALL: usize = 24;
+/// Up to so many nodes annealing finds its way by itself.
+const MEDIUM: usize = 300;
 
 struct Run<'a> {
     graph: &'a Graph,
@@ -69,14 +71,7 @@ pub(super) fn solve(
         run.best = Some(Best { taken: start.clone(), cost });
         report(Some(cost), run.bound, effort);
     }
-    // The last of it goes into the proof, where a search of the whole is out of reach.
-    let mut first = effort.until(if run.small() { 1.0 } else { 0.85 });
-    run.search(&mut first, report);
-    effort.join(&first);
-    if run.best.is_some() && !run.is_done() && !run.small() {
-        run.tighten(effort);
-        report(run.cost(), run.bound, effort);
-    }
+    run.search(effort, report);
     Answer { best: run.best, bound: run.bound }
 }
 
@@ -90,29 +85,22 @@ impl Run<'_> {
         self.scale = (self.bound.abs() / self.graph.nodes() as f64).max(1.0);
         report(self.cost(), self.bound, effort);
         let n = self.graph.nodes() as u64;
-        let moves = if self.small() { 3_000 * n } else { (20_000 * n).min(10_000_000.max(1_000 * n)) };
-        let heat = if n <= 300 { 0.5 } else { 0.1 };
-        let mut tries = 0;
-        if n > 300 {
+        let moves = match n as usize {
+            0..=SMALL => 3_000 * n,
+            _ => (20_000 * n).min(10_000_000.max(1_000 * n)),
+        };
+        if n as usize > MEDIUM {
             for _ in 0..3 {
-                self.seed += 1;
-                let f = self.fines();
-                let t = self.columns.combine(self.graph, &dual.parts, &f, self.scale, 500 * n, self.seed, effort);
-                if let Some(t) = t {
-                    let mut used = vec![0i64; self.graph.limits.len()];
-                    let mut c = 0;
-                    for o in &t { for (l, a) in self.graph.uses(*o as usize) { used[*l as usize] += a; } c += self.graph.cost[*o as usize]; }
-                    for e in &self.graph.edges { c += self.graph.pair(e, self.graph.site_of(t[e.a as usize] as usize), self.graph.site_of(t[e.b as usize] as usize)); }
-                    let over: i64 = used.iter().zip(&self.graph.limits).map(|(u, l)| (u - l).max(0)).sum();
-                    eprintln!("columns {:?} cost {c} over {over} bound {}", effort.elapsed(), self.bound);
-                    self.anneal(&t, 0.01, 1000 * n, effort);
-                    eprintln!("  repaired {:?} {:?}", effort.elapsed(), self.cost());
-                    report(self.cost(), self.bound, effort);
-                }
+                self.put_together(&dual, effort);
+                report(self.cost(), self.bound, effort);
             }
         }
+        let heat = if n as usize <= MEDIUM { 0.5 } else { 0.1 };
+        let mut tries = 0;
         while self.best.is_none() && !effort.is_over() {
-            self.anneal(&first, heat * f64::from(1 + tries % 3), moves << tries.min(4), effort);
+            let hot = heat * f64::from(1 + tries % 3) * self.scale;
+            let found = self.cool(&first, hot, moves << tries.min(4), effort);
+            self.keep(found);
             report(self.cost(), self.bound, effort);
             tries += 1;
             if self.small() {
@@ -131,52 +119,137 @@ impl Run<'_> {
             return;
         }
         report(self.cost(), self.bound, effort);
-        let mut round = 0u32;
-        while !self.is_done() && !effort.is_over() {
-            let Some(best) = &self.best else {
-                self.anneal(&first, heat * f64::from(1 + round % 3), moves << 3, effort);
-                round += 1;
-                continue;
-            };
-            let from = match round {
-                0 => best.clone(),
+        // Some of the time goes into the proof, the rest into the assignment.
+        let mut polishing = effort.until(0.8);
+        self.polish(&first, &dual, moves, &mut polishing, report);
+        effort.join(&polishing);
+        let mut proving = effort.until(0.93);
+        self.tighten(&mut proving);
+        effort.join(&proving);
+        report(self.cost(), self.bound, effort);
+        self.polish(&first, &dual, moves, effort, report);
+    }
+
+    fn polish(
+        &mut self,
+        first: &[u32],
+        dual: &Dual<'_>,
+        moves: u64,
+        effort: &mut Effort,
+        report: &mut dyn FnMut(Option<i64>, f64, &Effort),
+    ) {
+        match self.graph.nodes() <= MEDIUM {
+            true => self.wander(first, dual, moves, effort, report),
+            false => self.descend(dual, effort, report),
+        }
+    }
+
+    /// Local optima one after the other: from the last one, warmed up, or anew.
+    fn wander(
+        &mut self,
+        first: &[u32],
+        dual: &Dual<'_>,
+        moves: u64,
+        effort: &mut Effort,
+        report: &mut dyn FnMut(Option<i64>, f64, &Effort),
+    ) {
+        let mut hoods = Neighbourhoods::new(self.seed);
+        let mut from = self.best.clone();
+        for round in 1.. {
+            if self.is_done() || effort.is_over() {
+                return;
+            }
+            if let Some(start) = from {
+                let found = self.improve(&mut hoods, dual, start, 25, effort, report);
+                self.keep(Some(found));
+            }
+            from = match &self.best {
+                Some(best) if round % 3 != 0 => {
+                    let hot = self.scale * [0.15, 0.3, 0.6, 1.0][round % 4];
+                    self.cool(&best.taken.clone(), hot, moves, effort)
+                }
                 _ => {
-                    // Out of the hollow that it lies in: warm again, and down another way.
-                    let hot = self.scale * [0.15, 0.3, 0.6, 1.0][round as usize % 4];
-                    let taken = best.taken.clone();
-                    match self.cool(&taken, hot, moves, effort) {
-                        Some(found) => found,
-                        None => {
-                            round += 1;
-                            continue;
-                        }
-                    }
+                    let hot = self.scale * [0.5, 1.0][round % 2];
+                    self.cool(first, hot, moves * 8, effort)
                 }
             };
-            let mut incumbent = Incumbent::new(self.graph, from.taken, from.cost);
-            let known = self.best.as_ref().map_or(i64::MAX, |best| best.cost);
-            let (bound, goal) = (self.bound, self.goal());
-            let mut shown = known;
-            improve(
-                self.graph,
-                &mut incumbent,
-                &self.prices,
-                goal,
-                60 + n / 5,
-                self.seed.wrapping_add(u64::from(round)),
-                effort,
-                &mut |cost, effort| {
-                    if cost < shown {
-                        shown = cost;
-                        report(Some(cost), bound, effort);
-                    }
-                },
-            );
-            if incumbent.cost < known {
-                self.best = Some(Best { taken: incumbent.taken, cost: incumbent.cost });
-            }
-            round += 1;
         }
+    }
+
+    /// Down from the best, with ever larger neighbourhoods once the smaller ones hold nothing better.
+    fn descend(
+        &mut self,
+        dual: &Dual<'_>,
+        effort: &mut Effort,
+        report: &mut dyn FnMut(Option<i64>, f64, &Effort),
+    ) {
+        let mut hoods = Neighbourhoods::new(self.seed);
+        while let Some(best) = self.best.clone() {
+            if self.is_done() || effort.is_over() {
+                return;
+            }
+            let before = best.cost;
+            let found = self.improve(&mut hoods, dual, best, 60, effort, report);
+            if found.cost == before {
+                hoods.deepen();
+            }
+            self.keep(Some(found));
+        }
+    }
+
+    fn improve(
+        &self,
+        hoods: &mut Neighbourhoods,
+        dual: &Dual<'_>,
+        from: Best,
+        patience: u64,
+        effort: &mut Effort,
+        report: &mut dyn FnMut(Option<i64>, f64, &Effort),
+    ) -> Best {
+        let gains = self.gains(dual, &from.taken);
+        let aim = Aim {
+            graph: self.graph,
+            prices: &self.prices,
+            gains: &gains,
+            goal: self.goal(),
+            patience,
+        };
+        let mut incumbent = Incumbent::new(self.graph, from.taken, from.cost);
+        let mut shown = self.cost().unwrap_or(i64::MAX);
+        hoods.improve(aim, &mut incumbent, effort, &mut |cost, effort| {
+            if cost < shown {
+                shown = cost;
+                report(Some(cost), self.bound, effort);
+            }
+        });
+        Best { taken: incumbent.taken, cost: incumbent.cost }
+    }
+
+    /// For each node how much dearer its part is, at the prices, than it could be: its share of that.
+    fn gains(&self, dual: &Dual<'_>, taken: &[u32]) -> Vec<f64> {
+        let graph = self.graph;
+        let mut gains = vec![0.0; graph.nodes()];
+        let priced = |option: u32| {
+            let uses = graph.uses(option as usize).iter();
+            graph.cost[option as usize] as f64
+                + uses.map(|(l, a)| self.prices[*l as usize] * *a as f64).sum::<f64>()
+        };
+        for part in dual.parts.iter() {
+            let now = |node: u32| taken[node as usize];
+            let relaxed = |node: u32| dual.cheapest[dual.chosen[node as usize] as usize];
+            let extra = |option: &dyn Fn(u32) -> u32| -> f64 {
+                let own = part
+                    .nodes
+                    .iter()
+                    .map(|n| priced(option(*n)) - graph.cost[option(*n) as usize] as f64);
+                graph.value_of(&part.nodes, &option) as f64 + own.sum::<f64>()
+            };
+            let gain = (extra(&now) - extra(&relaxed)).max(0.0) / part.nodes.len() as f64;
+            for node in &part.nodes {
+                gains[*node as usize] = gain;
+            }
+        }
+        gains
     }
 
     fn small(&self) -> bool {
@@ -257,12 +330,23 @@ impl Run<'_> {
         Some(dual.taken())
     }
 
-    /// Anneals twice, side by side.
-    fn anneal(&mut self, from: &[u32], heat: f64, moves: u64, effort: &mut Effort) {
-        let found = self.cool(from, heat * self.scale, moves, effort);
-        self.keep(found);
+    /// What the parts chose at various prices, put together and repaired.
+    fn put_together(&mut self, dual: &Dual<'_>, effort: &mut Effort) {
+        self.seed = self.seed.wrapping_add(1);
+        let cooling = Cooling {
+            fines: self.fines(),
+            hot: self.scale,
+            moves: 500 * self.graph.nodes() as u64,
+            seed: self.seed,
+        };
+        if let Some(taken) = self.columns.combine(self.graph, &dual.parts, &cooling, effort) {
+            let moves = 1_000 * self.graph.nodes() as u64;
+            let found = self.cool(&taken, 0.01 * self.scale, moves, effort);
+            self.keep(found);
+        }
     }
 
+    /// Anneals twice, side by side; gives the better.
     fn cool(&mut self, from: &[u32], hot: f64, moves: u64, effort: &mut Effort) -> Option<Best> {
         let fines = self.fines();
         let graph = self.graph;
@@ -308,7 +392,7 @@ impl Run<'_> {
 
     /// Raises the bound part by part: at the best prices, what does a part cost at least if it also has to fit the limits by itself?
     fn tighten(&mut self, effort: &mut Effort) {
-        let Some(best) = self.best.clone() else {
+        let Some(best) = self.best.clone().filter(|_| !self.is_done()) else {
             return;
         };
         let graph = self.graph;
@@ -361,7 +445,7 @@ impl Run<'_> {
                 &mut |sweeps| {
                     visits += 1;
                     effort.add(sweep * sweeps);
-                    visits > 2_000 || effort.is_over()
+                    visits > 400 || effort.is_over()
                 },
             );
             sum += (found.bound - least).max(0.0);
@@ -375,12 +459,11 @@ impl Run<'_> {
         let known = self.cost().unwrap_or(NEVER);
         let mut until = until.clone();
         let rounds = Rounds { first: 40, then: 4 };
-        let found =
-            branch_and_bound(self.graph, known, &self.prices, rounds, &mut |sweeps| {
-                effort.add(sweep * sweeps);
-                until.join(effort);
-                until.is_over()
-            });
+        let found = branch_and_bound(self.graph, known, &self.prices, rounds, &mut |sweeps| {
+            effort.add(sweep * sweeps);
+            until.join(effort);
+            until.is_over()
+        });
         if found.cost == NEVER && found.bound >= NEVER as f64 {
             self.bound = f64::INFINITY;
             return;

@@ -48,9 +48,9 @@ impl Effort {
     /// Which share of what is allowed has been spent; 0 if there is no limit.
     pub(super) fn spent(&self) -> f64 {
         let work = self.limit.map_or(0.0, |limit| self.work as f64 / limit.max(1) as f64);
-        let time = self.time.map_or(0.0, |time| {
-            self.start.elapsed().as_secs_f64() / time.as_secs_f64().max(1e-9)
-        });
+        let time = self
+            .time
+            .map_or(0.0, |time| self.start.elapsed().as_secs_f64() / time.as_secs_f64().max(1e-9));
         work.max(time)
     }
 

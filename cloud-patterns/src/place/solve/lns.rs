@@ -1,22 +1,21 @@
 //! Large-neighbourhood search: again and again some nodes are freed and placed anew, exactly, while the others stay.
 
-use std::sync::Arc;
-
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand::{
+    RngExt, SeedableRng,
+    distr::{Distribution, weighted::WeightedIndex},
+    rngs::SmallRng,
+};
 
 use super::{
-    branch::{Found, Rounds, branch_and_bound},
+    branch::{Rounds, branch_and_bound},
     effort::Effort,
     graph::{Graph, NEVER},
 };
 
 /// How many neighbourhoods are searched side by side: fixed, so that the answer does not depend on the machine.
 const WORKERS: usize = 2;
-/// How many nodes of its tree one search may visit.
-const VISITS: u64 = 60;
-/// The most nodes that are freed at once.
-const MOST: f64 = 30.0;
-
+/// How many rounds there are at the most: then it is time to look anew where there is something to be gained.
+const ROUNDS: usize = 200;
 /// A valid assignment, and what it takes of the limits.
 #[derive(Clone, Debug)]
 pub(super) struct Incumbent {
@@ -112,126 +111,172 @@ struct Worker {
     size: f64,
 }
 
-/// Improves the incumbent until the effort is over, or it costs no more than `goal`; tells of each improvement. Gives up after `patience` rounds
-/// without one.
-pub(super) fn improve(
-    graph: &Graph,
-    incumbent: &mut Incumbent,
-    prices: &[f64],
-    goal: i64,
-    patience: u64,
-    seed: u64,
-    effort: &mut Effort,
-    improved: &mut dyn FnMut(i64, &Effort),
-) {
-    let mut workers: Vec<Worker> = (0..WORKERS as u64)
-        .map(|k| Worker {
+/// How thoroughly neighbourhoods are searched.
+#[derive(Clone, Copy, Debug)]
+struct Depth {
+    /// The most nodes that are freed at once.
+    nodes: f64,
+    /// How many nodes of its tree one search may visit.
+    visits: u64,
+}
+
+/// The search, and what it has learnt of how much can be searched at once.
+#[derive(Clone, Debug)]
+pub(super) struct Neighbourhoods {
+    workers: Vec<Worker>,
+    depth: Depth,
+}
+
+/// What the search is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Aim<'a> {
+    pub(super) graph: &'a Graph,
+    /// The prices of the limits.
+    pub(super) prices: &'a [f64],
+    /// For each node how much there is to be gained, about.
+    pub(super) gains: &'a [f64],
+    /// The cost that is good enough.
+    pub(super) goal: i64,
+    /// How many rounds without an improvement are enough.
+    pub(super) patience: u64,
+}
+
+impl Neighbourhoods {
+    pub(super) fn new(seed: u64) -> Self {
+        let worker = |k: u64| Worker {
             random: SmallRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9).wrapping_add(k)),
             size: 8.0,
-        })
-        .collect();
-    let mut idle = 0;
-    while !effort.is_over() && incumbent.cost > goal && idle < patience {
-        let answers: Vec<(Option<Change>, Effort)> = std::thread::scope(|scope| {
-            let incumbent = &*incumbent;
-            let (first, others) = match workers.split_first_mut() {
-                Some(split) => split,
-                None => return Vec::new(),
+        };
+        let workers = (0..WORKERS as u64).map(worker).collect();
+        Self { workers, depth: Depth { nodes: 20.0, visits: 30 } }
+    }
+
+    /// Looks further from now on.
+    pub(super) fn deepen(&mut self) {
+        self.depth.nodes = (self.depth.nodes * 1.4).min(80.0);
+        self.depth.visits = (self.depth.visits * 3 / 2).min(500);
+    }
+
+    /// Improves the incumbent for some rounds; tells of each improvement.
+    pub(super) fn improve(
+        &mut self,
+        aim: Aim<'_>,
+        incumbent: &mut Incumbent,
+        effort: &mut Effort,
+        improved: &mut dyn FnMut(i64, &Effort),
+    ) {
+        // Mostly where there is something to be gained, but anywhere else too.
+        let mean = aim.gains.iter().sum::<f64>() / aim.gains.len().max(1) as f64;
+        let Ok(first) = WeightedIndex::new(aim.gains.iter().map(|gain| gain + 0.5 * mean + 1.0))
+        else {
+            return;
+        };
+        let mut idle = 0;
+        for _ in 0..ROUNDS {
+            if effort.is_over() || incumbent.cost <= aim.goal || idle >= aim.patience {
+                break;
+            }
+            idle += 1;
+            for (change, spent) in self.round(aim, incumbent, &first, effort) {
+                effort.join(&spent);
+                if change.is_some_and(|change| incumbent.change(aim.graph, &change)) {
+                    improved(incumbent.cost, effort);
+                    idle = 0;
+                }
+            }
+        }
+    }
+
+    /// Has all search side by side.
+    fn round(
+        &mut self,
+        aim: Aim<'_>,
+        incumbent: &Incumbent,
+        first: &WeightedIndex<f64>,
+        effort: &Effort,
+    ) -> Vec<(Option<Change>, Effort)> {
+        let depth = self.depth;
+        std::thread::scope(|scope| {
+            let Some((one, others)) = self.workers.split_first_mut() else {
+                return Vec::new();
             };
-            let start = effort.clone();
             let others: Vec<_> = others
                 .iter_mut()
                 .map(|worker| {
-                    let effort = start.clone();
-                    scope.spawn(move || worker.search(graph, incumbent, prices, effort))
+                    let effort = effort.clone();
+                    scope.spawn(move || worker.search(aim, incumbent, first, depth, effort))
                 })
                 .collect();
-            let mut answers = vec![first.search(graph, incumbent, prices, start.clone())];
+            let mut answers = vec![one.search(aim, incumbent, first, depth, effort.clone())];
             answers.extend(others.into_iter().filter_map(|other| other.join().ok()));
             answers
-        });
-        idle += 1;
-        for (change, spent) in answers {
-            effort.join(&spent);
-            if change.is_some_and(|change| incumbent.change(graph, &change)) {
-                improved(incumbent.cost, effort);
-                idle = 0;
-            }
-        }
+        })
     }
 }
 
 impl Worker {
-    /// Frees some nodes and looks for a better place for them all.
+    /// Frees some nodes and looks for a better place for them all; tries a few times.
     fn search(
         &mut self,
-        graph: &Graph,
+        aim: Aim<'_>,
         incumbent: &Incumbent,
-        prices: &[f64],
+        first: &WeightedIndex<f64>,
+        depth: Depth,
         mut effort: Effort,
     ) -> (Option<Change>, Effort) {
-        let mut change = None;
+        let graph = aim.graph;
         for _ in 0..4 {
-            let count = (self.size as usize + self.random.random_range(0..4)).min(graph.nodes());
-            let nodes = match self.random.random_range(0..4) {
-                0 => connected(graph, count, &mut self.random),
-                1 => neighbours_of_sites(graph, incumbent, count, &mut self.random),
-                _ => rivals(graph, incumbent, count, &mut self.random),
-            };
+            let random = &mut self.random;
+            let count = (self.size as usize + random.random_range(0..4)).min(graph.nodes());
+            let node = first.sample(random) as u32;
+            let mut nodes = Vec::with_capacity(count);
+            match random.random_range(0..4) {
+                0 => grow(graph, node, count, &mut nodes, random),
+                1 => neighbours_of_sites(graph, incumbent, node, count, &mut nodes, random),
+                _ => rivals(graph, incumbent, node, count, &mut nodes, random),
+            }
             effort.add(50 + nodes.len() as u64 * 10);
-            let Some((found, stands_for)) = self.solve(graph, incumbent, prices, &nodes, &mut effort)
-            else {
-                continue;
-            };
-            if let Some(taken) = found.taken {
-                let options = taken.iter().map(|o| stands_for[*o as usize]).collect();
-                change = Some(Change { nodes, options });
-                break;
+            if let Some(options) = self.solve(aim, incumbent, &nodes, depth, &mut effort) {
+                return (Some(Change { nodes, options }), effort);
             }
             if effort.is_over() {
                 break;
             }
         }
-        (change, effort)
+        (None, effort)
     }
 
+    /// Better options for some nodes, if there are any.
     fn solve(
         &mut self,
-        graph: &Graph,
+        aim: Aim<'_>,
         incumbent: &Incumbent,
-        prices: &[f64],
         nodes: &[u32],
+        depth: Depth,
         effort: &mut Effort,
-    ) -> Option<(Found, Arc<[u32]>)> {
-        let (part, stands_for, limits) = graph.part(nodes, &incumbent.taken, &incumbent.used)?;
+    ) -> Option<Vec<u32>> {
+        let (part, stands_for, limits) =
+            aim.graph.part(nodes, &incumbent.taken, &incumbent.used)?;
         let now = nodes.iter().enumerate().map(|(k, node)| {
             let old = incumbent.taken[*node as usize];
             part.node_options(k).find(|o| stands_for[*o] == old).map(|o| o as u32)
         });
         let known = part.value(&now.collect::<Option<Vec<u32>>>()?)?;
-        let start: Vec<f64> = limits.iter().map(|l| prices[*l as usize]).collect();
-        let rounds = Rounds { first: 20, then: 2 };
+        let prices: Vec<f64> = limits.iter().map(|l| aim.prices[*l as usize]).collect();
         let sweep = 1 + part.place_site.len() as u64 / 15;
         let mut visits = 0;
-        let found = branch_and_bound(&part, known, &start, rounds, &mut |sweeps| {
+        let rounds = Rounds { first: 10, then: 2 };
+        let found = branch_and_bound(&part, known, &prices, rounds, &mut |sweeps| {
             visits += 1;
             effort.add(sweep * sweeps);
-            visits > VISITS || effort.is_over()
+            visits > depth.visits || effort.is_over()
         });
-        self.size = match visits > VISITS {
+        self.size = match visits > depth.visits {
             true => (self.size - 0.2).max(4.0),
-            false => (self.size + 0.05).min(MOST),
+            false => (self.size + 0.05).min(depth.nodes),
         };
-        Some((found, stands_for.into()))
+        Some(found.taken?.into_iter().map(|o| stands_for[o as usize]).collect())
     }
-}
-
-/// Nodes that edges bind together, around a random one.
-fn connected(graph: &Graph, count: usize, random: &mut SmallRng) -> Vec<u32> {
-    let first = random.random_range(0..graph.nodes()) as u32;
-    let mut nodes = Vec::with_capacity(count);
-    grow(graph, first, count, &mut nodes, random);
-    nodes
 }
 
 /// Adds a node, and those around it, until there are so many.
@@ -239,9 +284,12 @@ fn grow(graph: &Graph, first: u32, count: usize, nodes: &mut Vec<u32>, random: &
     let mut fringe = vec![first];
     while nodes.len() < count && !fringe.is_empty() {
         let next = fringe.swap_remove(random.random_range(0..fringe.len()));
-        if !nodes.contains(&next) {
+        let new = !nodes.contains(&next);
+        if new {
             nodes.push(next);
-            fringe.extend(neighbours(graph, next));
+        }
+        if new || next == first {
+            fringe.extend(neighbours(graph, next).filter(|other| !nodes.contains(other)));
         }
     }
 }
@@ -254,8 +302,14 @@ fn neighbours(graph: &Graph, node: u32) -> impl Iterator<Item = u32> {
 }
 
 /// A node, those around it, and those who take what it would like to have.
-fn rivals(graph: &Graph, incumbent: &Incumbent, count: usize, random: &mut SmallRng) -> Vec<u32> {
-    let first = random.random_range(0..graph.nodes()) as u32;
+fn rivals(
+    graph: &Graph,
+    incumbent: &Incumbent,
+    first: u32,
+    count: usize,
+    nodes: &mut Vec<u32>,
+    random: &mut SmallRng,
+) {
     let here = incumbent.site(graph, first);
     let mut places: Vec<(i64, u32)> = graph
         .places(first as usize)
@@ -274,43 +328,41 @@ fn rivals(graph: &Graph, incumbent: &Incumbent, count: usize, random: &mut Small
         })
         .collect();
     places.sort_unstable();
-    let mut nodes = Vec::with_capacity(count);
-    grow(graph, first, count / 3 + 1, &mut nodes, random);
+    grow(graph, first, count / 3 + 1, nodes, random);
     // One of the best, the better the likelier.
     for _ in 0..1 + count / 12 {
         let at = (places.len() as f64 * random.random::<f64>().powi(4)) as usize;
         if let Some((_, site)) = places.get(at) {
-            add_from(&incumbent.at[*site as usize], 2 * count / 3 + 1, &mut nodes, random);
+            add_from(&incumbent.at[*site as usize], 2 * count / 3 + 1, nodes, random);
         }
     }
     let mut at = 0;
     while nodes.len() < count && at < nodes.len() {
-        grow(graph, nodes[at], (nodes.len() + 2).min(count), &mut nodes, random);
+        grow(graph, nodes[at], (nodes.len() + 2).min(count), nodes, random);
         at += 1;
     }
-    nodes
 }
 
 /// Those at two sites, and some of their neighbours.
 fn neighbours_of_sites(
     graph: &Graph,
     incumbent: &Incumbent,
+    node: u32,
     count: usize,
+    nodes: &mut Vec<u32>,
     random: &mut SmallRng,
-) -> Vec<u32> {
-    let node = random.random_range(0..graph.nodes()) as u32;
+) {
     let places = graph.places(node as usize);
     let other = graph.place_site[places.start + random.random_range(0..places.len())] as usize;
-    let mut nodes = vec![node];
-    add_from(&incumbent.at[incumbent.site(graph, node)], count / 2, &mut nodes, random);
-    add_from(&incumbent.at[other], count, &mut nodes, random);
+    nodes.push(node);
+    add_from(&incumbent.at[incumbent.site(graph, node)], count / 2, nodes, random);
+    add_from(&incumbent.at[other], count, nodes, random);
     let mut at = 0;
     while nodes.len() < count && at < nodes.len() {
         let next = neighbours(graph, nodes[at]).find(|other| !nodes.contains(other));
         nodes.extend(next);
         at += 1;
     }
-    nodes
 }
 
 /// Adds some of these until there are so many.

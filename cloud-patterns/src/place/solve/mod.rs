@@ -137,12 +137,8 @@ pub fn solve(
             });
             own.collect()
         });
-        let goals = coupled::Goals {
-            seed: options.seed,
-            gap: options.gap,
-            start,
-            known: free.bound,
-        };
+        let goals =
+            coupled::Goals { seed: options.seed, gap: options.gap, start, known: free.bound };
         let answer = coupled::solve(&part, &goals, &mut effort, &mut report);
         bound = answer.bound;
         cost = answer.best.as_ref().map(|best| best.cost);
@@ -163,7 +159,11 @@ pub fn solve(
     Ok(match problem.ceiling {
         Some(ceiling) if bound > ceiling => Outcome::Infeasible,
         Some(ceiling) if cost > ceiling => Outcome::Unknown { bound },
-        _ => Outcome::Solved(Solution { taken: graph.unfold(&free.taken), cost, bound: bound.min(cost) }),
+        _ => Outcome::Solved(Solution {
+            taken: graph.unfold(&free.taken),
+            cost,
+            bound: bound.min(cost),
+        }),
     })
 }
 
@@ -191,7 +191,8 @@ impl Free {
         let mut free = Self { taken: first.collect(), cost: 0, bound: 0.0, coupled: Vec::new() };
         let parts = Arc::clone(&dual.parts);
         for (p, part) in parts.iter().enumerate() {
-            let limited = |node: &u32| graph.node_options(*node as usize).any(|o| !graph.uses(o).is_empty());
+            let limited =
+                |node: &u32| graph.node_options(*node as usize).any(|o| !graph.uses(o).is_empty());
             if part.nodes.iter().any(limited) {
                 free.coupled.extend(&part.nodes);
             } else {

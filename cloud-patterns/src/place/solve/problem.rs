@@ -106,7 +106,7 @@ pub struct Together {
 pub struct Problem {
     /// Where items can go.
     pub sites: Vec<Site>,
-    /// The round trip between each two sites, row by row; empty if no link minds it. [`u32::MAX`] is unknown: longer than any bound.
+    /// The round trip between each two sites, row by row, alike from both ends; empty if no link minds it. [`u32::MAX`] is unknown: longer than any bound.
     pub rtt: Vec<u32>,
     /// What traffic costs.
     pub tariffs: Vec<Tariff>,
@@ -134,6 +134,10 @@ impl Problem {
         if !self.rtt.is_empty() && self.rtt.len() != sites * sites {
             return wrong("rtt".into(), "has the wrong length", format!("{}", sites * sites));
         }
+        let alike = |(i, rtt): (usize, &u32)| *rtt == self.rtt[i % sites * sites + i / sites];
+        if !self.rtt.iter().enumerate().all(alike) {
+            return wrong("rtt".into(), "differs by direction", "alike from both ends".into());
+        }
         // Far below what a sum of all costs could overflow with.
         let most = i64::MAX / 64 / (self.items.len() + self.links.len()).max(1) as i64;
         for (t, tariff) in self.tariffs.iter().enumerate() {
@@ -142,7 +146,11 @@ impl Problem {
                 return wrong(field, "has the wrong length", format!("{}", sites * sites));
             }
             if tariff.prices.iter().any(|price| *price < 0) {
-                return wrong(format!("tariffs[{t}].prices"), "has a negative price", "0 or more".into());
+                return wrong(
+                    format!("tariffs[{t}].prices"),
+                    "has a negative price",
+                    "0 or more".into(),
+                );
             }
         }
         for (i, item) in self.items.iter().enumerate() {
@@ -162,7 +170,11 @@ impl Problem {
                     let again = offer.uses[..k].iter().any(|other| other.limit == used.limit);
                     if again || !(0..=i64::from(u32::MAX)).contains(&used.amount) {
                         let accepted = format!("each limit once, 0 to {}", u32::MAX);
-                        return wrong(field("uses"), "has a wrong amount or a limit twice", accepted);
+                        return wrong(
+                            field("uses"),
+                            "has a wrong amount or a limit twice",
+                            accepted,
+                        );
                     }
                 }
             }
@@ -176,13 +188,25 @@ impl Problem {
         for (l, link) in self.links.iter().enumerate() {
             let field = |name: &str| format!("links[{l}].{name}");
             if link.a == link.b || link.a.max(link.b) as usize >= self.items.len() {
-                return wrong(field("a, b"), "are no two items", format!("two below {}", self.items.len()));
+                return wrong(
+                    field("a, b"),
+                    "are no two items",
+                    format!("two below {}", self.items.len()),
+                );
             }
             if link.tariff_ab.max(link.tariff_ba) as usize >= self.tariffs.len() {
-                return wrong(field("tariff"), "is no tariff", format!("less than {}", self.tariffs.len()));
+                return wrong(
+                    field("tariff"),
+                    "is no tariff",
+                    format!("less than {}", self.tariffs.len()),
+                );
             }
             if self.rtt.is_empty() && (link.max_rtt.is_some() || link.rtt_cost != 0) {
-                return wrong(field("max_rtt"), "is set without round trips", "a full table".into());
+                return wrong(
+                    field("max_rtt"),
+                    "is set without round trips",
+                    "a full table".into(),
+                );
             }
             let dearest = |units: i64, tariff: u32| units.checked_mul(dearest[tariff as usize]);
             let sum = [
@@ -192,7 +216,11 @@ impl Problem {
             ];
             let negative = link.ab < 0 || link.ba < 0 || link.rtt_cost < 0;
             if negative || sum.iter().any(|cost| cost.is_none_or(|cost| cost > most)) {
-                return wrong(field("ab, ba, rtt_cost"), "is out of range", format!("costs up to {most}"));
+                return wrong(
+                    field("ab, ba, rtt_cost"),
+                    "is out of range",
+                    format!("costs up to {most}"),
+                );
             }
         }
         let groups = self.spreads.iter().map(|s| ("spreads", &s.items));
@@ -201,8 +229,14 @@ impl Problem {
             let mut seen: Vec<u32> = items.clone();
             seen.sort_unstable();
             seen.dedup();
-            if seen.len() != items.len() || seen.last().is_some_and(|i| *i as usize >= self.items.len()) {
-                return wrong(format!("{name}.items"), "names an item twice or none", "each once".into());
+            if seen.len() != items.len()
+                || seen.last().is_some_and(|i| *i as usize >= self.items.len())
+            {
+                return wrong(
+                    format!("{name}.items"),
+                    "names an item twice or none",
+                    "each once".into(),
+                );
             }
         }
         if self.spreads.iter().any(|spread| spread.most == 0) {
