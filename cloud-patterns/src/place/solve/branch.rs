@@ -49,7 +49,9 @@ pub(super) fn branch_and_bound(
     let mut root = Dual::new(graph);
     root.price.copy_from_slice(prices);
     let mut open: Vec<Open<'_>> = Vec::new();
-    if let Some(bound) = search.relax(&mut root, rounds.first) {
+    if search.propagate(&mut root)
+        && let Some(bound) = search.relax(&mut root, rounds.first)
+    {
         open.push(Open { dual: root, bound });
     }
     let mut lowest = f64::INFINITY;
@@ -323,10 +325,10 @@ impl<'g> Search<'g> {
                 return false;
             }
             let mut changed = false;
-            for node in 0..n {
+            for (node, least) in least.iter().enumerate() {
                 for option in graph.node_options(node) {
                     let crowds = |(limit, amount): &(u32, i64)| {
-                        let own = least[node].iter().find(|u| u.0 == *limit).map_or(0, |u| u.1);
+                        let own = least.iter().find(|u| u.0 == *limit).map_or(0, |u| u.1);
                         all[*limit as usize] - own + amount > graph.limits[*limit as usize]
                     };
                     if !dual.dead[option] && graph.uses(option).iter().any(crowds) {
@@ -341,7 +343,6 @@ impl<'g> Search<'g> {
                 break;
             }
         }
-        self.fit_pairs(dual);
         true
     }
 
@@ -406,8 +407,6 @@ impl<'g> Search<'g> {
         }
         changed
     }
-
-    fn fit_pairs(&self, _dual: &mut Dual<'g>) {}
 }
 
 /// What some options take of each limit at least; `None` if there are none.

@@ -21,6 +21,8 @@ pub(super) struct Goals {
     pub(super) start: Option<Vec<u32>>,
     /// What the rest of the problem costs at least: part of what the gap is a share of.
     pub(super) known: f64,
+    /// The most that an assignment may cost.
+    pub(super) ceiling: i64,
 }
 
 /// What was found.
@@ -263,11 +265,13 @@ impl Run<'_> {
     /// The cost that is good enough.
     fn goal(&self) -> i64 {
         let slack = (self.goals.known + self.bound).abs() * self.goals.gap;
-        (self.bound + slack.max(0.999)).floor() as i64
+        ((self.bound + slack.max(0.999)).floor() as i64).min(self.goals.ceiling)
     }
 
+    /// Whether it is good enough, or it is proven that nothing can be.
     fn is_done(&self) -> bool {
         self.cost().is_some_and(|cost| cost <= self.goal())
+            || self.bound > self.goals.ceiling as f64 + 0.999
     }
 
     fn keep(&mut self, found: Option<Best>) {

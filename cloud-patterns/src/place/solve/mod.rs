@@ -137,8 +137,13 @@ pub fn solve(
             });
             own.collect()
         });
-        let goals =
-            coupled::Goals { seed: options.seed, gap: options.gap, start, known: free.bound };
+        let goals = coupled::Goals {
+            seed: options.seed,
+            gap: options.gap,
+            start,
+            known: free.bound,
+            ceiling: problem.ceiling.map_or(i64::MAX / 2, |ceiling| ceiling - free.cost),
+        };
         let answer = coupled::solve(&part, &goals, &mut effort, &mut report);
         bound = answer.bound;
         cost = answer.best.as_ref().map(|best| best.cost);

@@ -106,7 +106,8 @@ pub struct Together {
 pub struct Problem {
     /// Where items can go.
     pub sites: Vec<Site>,
-    /// The round trip between each two sites, row by row, alike from both ends; empty if no link minds it. [`u32::MAX`] is unknown: longer than any bound.
+    /// The round trip between each two sites, row by row, alike from both ends; empty if no link minds it.
+    /// [`u32::MAX`] is unknown: longer than any bound.
     pub rtt: Vec<u32>,
     /// What traffic costs.
     pub tariffs: Vec<Tariff>,

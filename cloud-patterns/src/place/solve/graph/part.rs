@@ -7,31 +7,6 @@ use smallvec::SmallVec;
 use super::{Edge, Graph, NEVER};
 
 impl Graph {
-    /// The problem of a whole part with prices in the place of limits: each place has its cheapest option, rounded down.
-    pub(in crate::place::solve) fn priced(&self, nodes: &[u32], unary: &[f64]) -> Self {
-        let mut part = Self {
-            sites: self.sites,
-            place_start: vec![0],
-            option_start: vec![0],
-            use_start: vec![0],
-            shared: Arc::clone(&self.shared),
-            ..Self::default()
-        };
-        let mut index = HashMap::with_capacity(nodes.len());
-        for (k, node) in nodes.iter().enumerate() {
-            index.insert(*node, k as u32);
-            for place in self.places(*node as usize) {
-                part.cost.push(unary[place].floor() as i64);
-                part.use_start.push(0);
-                part.place_site.push(self.place_site[place]);
-                part.option_start.push(part.cost.len() as u32);
-            }
-            part.place_start.push(part.place_site.len() as u32);
-        }
-        part.add_inner_edges(self, nodes, &index);
-        part
-    }
-
     /// The edges among some nodes, and what is derived from them and the options.
     fn add_inner_edges(&mut self, whole: &Self, nodes: &[u32], index: &HashMap<u32, u32>) {
         for node in nodes {

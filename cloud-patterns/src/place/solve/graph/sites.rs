@@ -23,13 +23,16 @@ pub(in crate::place::solve) struct Sites {
 
 impl Sites {
     pub(super) fn new(problem: &Problem) -> Self {
+        // Relations without traffic ask for a price too.
+        let free = [Tariff { prices: vec![0; problem.sites.len() * problem.sites.len()] }];
+        let tariffs = if problem.tariffs.is_empty() { &free[..] } else { &problem.tariffs };
         let mut sites = Self {
             cloud: problem.sites.iter().map(|site| site.cloud).collect(),
             rtt: problem.rtt.clone(),
-            prices: problem.tariffs.iter().map(|tariff| tariff.prices.clone()).collect(),
+            prices: tariffs.iter().map(|tariff| tariff.prices.clone()).collect(),
             ..Self::default()
         };
-        sites.classify(&problem.tariffs);
+        sites.classify(tariffs);
         sites
     }
 
