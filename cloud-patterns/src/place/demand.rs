@@ -221,6 +221,14 @@ impl Fitter<'_, '_> {
             if prices[0] == ABSENT {
                 continue;
             }
+            // Types come by virtual CPUs: a later one is worth a look only if it is cheaper, or as large and cheaper.
+            let worth = |cost: i64| match cost {
+                UNKNOWN => !demand.priced && unpriced.is_none(),
+                cost => cost < best,
+            };
+            if !terms.iter().any(|purchase| worth(prices[slot(*purchase)])) {
+                continue;
+            }
             let row = &cloud.types[*kind as usize];
             if !self.blocks.is_empty() && self.blocked(site, Some(row.name)).is_some() {
                 continue;
@@ -237,7 +245,6 @@ impl Fitter<'_, '_> {
                     }
                     continue;
                 }
-                // Types come by virtual CPUs: a later one is worth a look only if it is cheaper, or as large and cheaper.
                 if cost >= best {
                     continue;
                 }

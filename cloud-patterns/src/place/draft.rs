@@ -205,7 +205,7 @@ impl<'a> Model<'a> {
                 continue;
             }
             let takes = limits.here(self, s, counted);
-            let moving = (self.moving(part, share, s) as f64 * choice.weight).round() as i64;
+            let moving = weighed(self.moving(part, share, s), choice.weight);
             let added = rating.at(self, s) + self.internet(part, share, s) + moving;
             for (nth, way) in ways.at(s).iter().enumerate() {
                 options.push(Offer {
@@ -437,7 +437,7 @@ impl Rating {
 
     /// What a way counts for.
     pub(super) fn cost(&self, way: &Way) -> i64 {
-        let surcharge = (way.surcharge as f64 * self.weight).round() as i64;
+        let surcharge = weighed(way.surcharge, self.weight);
         let money = if way.cost == UNKNOWN { 0 } else { way.cost + way.rate };
         let unpriced = if way.cost == UNKNOWN { self.unpriced } else { 0 };
         (money + surcharge).saturating_mul(self.replicas).saturating_add(unpriced)
@@ -451,6 +451,14 @@ impl Rating {
         // In whole hundredths of a millisecond, so that sums of them compare exactly.
         let units = (rtt.ms * PER_MS).round().min(LONGEST);
         ((units * self.per_unit * self.weight).round() as i64).min(MOST_TOTAL)
+    }
+}
+
+/// What is not money, as far as it counts. Mostly there is none, and this is asked for every option.
+fn weighed(amount: i64, weight: f64) -> i64 {
+    match amount {
+        0 => 0,
+        amount => (amount as f64 * weight).round() as i64,
     }
 }
 

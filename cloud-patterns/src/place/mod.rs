@@ -23,12 +23,20 @@
 //!
 //! # Staying
 //! What is there already stays, unless moving saves enough: see [`Threshold`].
+//!
+//! # Where to find what
+//! | step | files |
+//! |---|---|
+//! | what is asked | `request`, `policy`, `blocks` and `failover` (want of capacity), `stay` (what is there), `observe` (what clouds say) |
+//! | interned | `model`, from it `sites` (places, prices, limits), `filter` (requirements of one place), `demand` (what fits where) |
+//! | in plain numbers | `draft` (the solver's problem), `tariff` (traffic), `amount` (rounding) |
+//! | solved | [`solve`], which knows nothing of clouds |
+//! | answered | `answer`, `explain` with `reason`, `sensitivity` |
+//! | no answer | `infeasible` (which requirements, in words), `clash` (a minimal set) |
 
 mod amount;
 mod answer;
 mod blocks;
-#[cfg(test)]
-mod brute;
 mod clash;
 mod demand;
 mod draft;

@@ -331,14 +331,14 @@ impl<'a> Sites<'a> {
         (0..self.sites.len()).map(to).collect()
     }
 
-    /// The round trip between two sites.
+    /// The round trip between two sites. Measured from either end it should be the same; if it is not, the longer one counts.
     pub(super) fn rtt(&self, a: usize, b: usize) -> Option<RoundTrip> {
-        self.matrix
-            .get_or_init(|| {
-                let places: Vec<_> = self.sites.iter().map(|row| row.place.clone()).collect();
-                self.catalog.matrix(&places)
-            })
-            .get(a, b)
+        let matrix = self.matrix.get_or_init(|| {
+            let places: Vec<_> = self.sites.iter().map(|row| row.place.clone()).collect();
+            self.catalog.matrix(&places)
+        });
+        let (there, back) = (matrix.get(a, b)?, matrix.get(b, a)?);
+        Some(if back.ms > there.ms { back } else { there })
     }
 
     /// The round trip between a site and a target.
@@ -446,6 +446,13 @@ impl SiteRow<'_> {
 
 /// What a month at an hourly price costs, in millionths.
 fn monthly(hourly: Decimal) -> i64 {
+    // A catalog has tens of thousands of prices, nearly all of few digits.
+    if let (Ok(mantissa @ 0..0x1_0000_0000), scale @ 0..=6) =
+        (i64::try_from(hourly.mantissa()), hourly.scale())
+    {
+        let month = mantissa * i64::from(HOURS) * 10i64.pow(6 - scale);
+        return if month <= MOST { month } else { UNKNOWN };
+    }
     let month = hourly.checked_mul(Decimal::from(HOURS)).and_then(micro);
     month.filter(|micro| (0..=MOST).contains(micro)).unwrap_or(UNKNOWN)
 }

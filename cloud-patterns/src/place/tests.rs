@@ -1,5 +1,7 @@
 //! Placement: what is chosen, and why the rest is not.
 
+mod brute;
+mod exact;
 mod features;
 mod properties;
 

@@ -1,6 +1,21 @@
 //! The solver: the cheapest valid assignment of a [`Problem`], with a proven bound on how much cheaper any other could be.
 //!
-//! Pure but for the clock that a time limit needs: with a limit of work instead, the same problem, options and seed give the same answer.
+//! How it goes about it, file by file:
+//!
+//! - [`problem`](Problem): what it is told, in plain numbers.
+//! - `graph`: the same made ready: dominated options dropped, what goes together made one node, all flat in memory.
+//! - `messages`: what the best behind a node costs, for each place of its neighbour. Traffic is priced by source and by the
+//!   cloud of its destination, so a message takes time linear in the sites, not quadratic.
+//! - `bound`: limits become prices (Lagrangian relaxation); what is left falls apart into parts. A part that is a tree is solved
+//!   exactly by dynamic programming, one with cycles is bounded by tree-reweighted messages (Kolmogorov, 2006).
+//! - `branch`: branch and bound over that, on whether linked nodes share their site and on who takes of a limit. It solves small
+//!   problems whole, and the small parts of large ones.
+//! - `columns`, `anneal`: a first valid assignment: the parts' choices at various prices put together, then repaired by many small moves.
+//! - `lns`: improvement: some nodes are freed and placed anew, exactly, while the others stay.
+//! - `coupled`: the order of all that. What no limit binds to the rest is solved by itself, exactly.
+//!
+//! Pure but for the clock that a time limit needs: with a limit of work instead, the same problem, options and seed give the same answer
+//! on every machine. Blocks for as long as its limits allow; two threads are used. Cancel it by its token.
 
 mod anneal;
 mod bound;
@@ -12,6 +27,8 @@ mod graph;
 mod lns;
 mod messages;
 mod problem;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -94,7 +111,25 @@ pub struct Progress {
     pub bound: i64,
 }
 
-/// Solves a problem.
+/// Solves a problem: the best assignment that time and work allow, with its bound. Each improvement is reported as it is found.
+///
+/// ```
+/// use cloud_patterns::place::solve::{Item, Link, Offer, Outcome, Problem, Site, SolveOptions, Tariff, solve};
+/// use smallvec::SmallVec;
+///
+/// let at = |site, cost| Offer { site, cost, uses: SmallVec::new() };
+/// let problem = Problem {
+///     sites: vec![Site { cloud: 0 }, Site { cloud: 1 }],
+///     // The second is cheaper for one of them by 3, but a unit of traffic between the clouds costs 2.
+///     items: vec![Item { options: vec![at(0, 10), at(1, 30)] }, Item { options: vec![at(0, 10), at(1, 7)] }],
+///     tariffs: vec![Tariff { prices: vec![0, 2, 2, 0] }],
+///     links: vec![Link { a: 0, b: 1, ab: 5, ba: 0, tariff_ab: 0, tariff_ba: 0, max_rtt: None, rtt_cost: 0 }],
+///     ..Problem::default()
+/// };
+/// let Outcome::Solved(solution) = solve(&problem, &SolveOptions::default(), &mut |_| {})? else { panic!() };
+/// assert_eq!((solution.cost, solution.bound, solution.taken), (20, 20, vec![0, 0]));
+/// # Ok::<_, cloud_core::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput) for an index out of range, a negative number or a sum that overflows.
@@ -253,7 +288,9 @@ impl Free {
                 self.taken[*node as usize] = stands_for[option as usize];
             }
             if best == NEVER {
-                return None;
+                // Unless proven impossible, it was only stopped: the search goes on with it as far as the limits allow.
+                self.coupled.extend(nodes);
+                return (bound < NEVER as f64).then_some(());
             }
         }
         self.cost += best;

@@ -1,9 +1,9 @@
 //! The solver's answer by trying everything: what tests compare with.
 
-use super::solve::{IMPOSSIBLE, Problem, Scope, Solution};
+use crate::place::solve::{IMPOSSIBLE, Problem, Scope, Solution};
 
 /// The cheapest valid assignment; `None` if there is none. For a few items with a few options each.
-pub(super) fn brute(problem: &Problem) -> Option<Solution> {
+pub(in crate::place) fn brute(problem: &Problem) -> Option<Solution> {
     let mut search = Search { problem, taken: Vec::new(), best: None };
     let mut used = vec![0; problem.limits.len()];
     search.descend(0, &mut used);
@@ -71,9 +71,11 @@ impl Search<'_> {
                 return None;
             }
             let rtt = problem.rtt.get(a * count + b).copied().unwrap_or(0);
-            if link.max_rtt.is_some_and(|max| rtt > max) {
+            let minded = link.rtt_cost > 0;
+            if link.max_rtt.is_some_and(|max| rtt > max) || (minded && rtt == u32::MAX) {
                 return None;
             }
+            sum += if minded { link.rtt_cost * i64::from(rtt) } else { 0 };
             sum += if link.ab > 0 { link.ab * out } else { 0 };
             sum += if link.ba > 0 { link.ba * back } else { 0 };
         }

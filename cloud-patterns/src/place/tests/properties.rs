@@ -1,6 +1,6 @@
 //! What holds of any placement: the answer is valid and the best, more to choose from is never worse, and a clash is one.
 
-use super::*;
+use super::{brute::brute, *};
 use crate::{
     catalog::{CatalogCloud, CatalogRegion, CatalogType, InstanceOffer, Source, Tiers},
     place::{
@@ -138,7 +138,7 @@ proptest! {
         let (catalog, parts) = (catalog(&prices, &gdpr, &quotas), [parts.0, parts.1, parts.2]);
         let request = request(&catalog, &parts);
         let model = Model::new(&request).unwrap();
-        let best = brute::brute(&model.draft(&Chosen::ALL).problem).map(|solution| solution.cost);
+        let best = brute(&model.draft(&Chosen::ALL).problem).map(|solution| solution.cost);
         prop_assert_eq!(objective(&catalog, &parts), best);
         let Ok(placement) = place(&request) else {
             return Ok(());
@@ -211,7 +211,7 @@ proptest! {
         let feasible = |left_out: Option<Constraint>| {
             let holds = |c: Constraint| found.constraints.contains(&c) && Some(c) != left_out;
             let draft = model.draft(&Chosen { holds: Some(&holds), ..Chosen::ALL });
-            brute::brute(&draft.problem).is_some()
+            brute(&draft.problem).is_some()
         };
         prop_assert!(!feasible(None), "{}", found.clash);
         for member in &found.constraints {

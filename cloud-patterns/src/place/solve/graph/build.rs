@@ -21,6 +21,12 @@ impl Graph {
             ..Self::default()
         };
         let node_of = graph.merge(problem);
+        // Kept together and apart at once.
+        let torn =
+            |s: &Spread| is_pair(s) && node_of[s.items[0] as usize] == node_of[s.items[1] as usize];
+        if problem.spreads.iter().any(torn) {
+            return None;
+        }
         graph.add_spreads_as_limits(problem);
         graph.add_options(problem, &node_of)?;
         graph.add_edges(problem, &node_of);
