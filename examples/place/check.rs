@@ -58,7 +58,7 @@ impl CatalogFile {
     ///
     /// # Errors
     /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput), naming the field.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         count("types", self.types.len(), self.clouds.len())?;
         count("offers", self.offers.len(), self.regions.len())?;
         count("rtt", self.rtt.len(), self.regions.len())?;
@@ -111,7 +111,7 @@ impl InstanceFile {
     ///
     /// # Errors
     /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput), naming the field.
-    pub fn check(&self, catalog: &CatalogFile) -> Result<()> {
+    pub(crate) fn check(&self, catalog: &CatalogFile) -> Result<()> {
         let (regions, components) = (catalog.regions.len(), self.components.len());
         let labels: HashSet<&str> =
             catalog.regions.iter().flat_map(|r| &r.labels).map(String::as_str).collect();

@@ -28,7 +28,7 @@ fn dollars(micro: i64) -> Decimal {
 ///
 /// # Errors
 /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput) for the name of a cloud or region that is none.
-pub fn catalog(file: &CatalogFile, instance: &InstanceFile) -> Result<Catalog> {
+pub(crate) fn catalog(file: &CatalogFile, instance: &InstanceFile) -> Result<Catalog> {
     let mut catalog = Catalog::new(Currency::usd());
     catalog.sources.push(Source::new("instance"));
     let mut first = Vec::new();
@@ -131,7 +131,7 @@ fn region(file: &CatalogFile, r: usize, entry: &RegionEntry, first: u32) -> Resu
 ///
 /// # Errors
 /// [`InvalidInput`](cloud_core::ErrorKind::InvalidInput) for the name of a region that is none.
-pub fn workload(file: &CatalogFile, instance: &InstanceFile) -> Result<Workload> {
+pub(crate) fn workload(file: &CatalogFile, instance: &InstanceFile) -> Result<Workload> {
     let codes: Vec<Region> =
         file.regions.iter().map(|r| Region::new(r.id.as_str())).collect::<Result<_>>()?;
     let mut components = Vec::with_capacity(instance.components.len());
@@ -195,7 +195,7 @@ fn component(file: &CatalogFile, codes: &[Region], i: usize, entry: &ComponentEn
 }
 
 /// Where a placement puts each component, by index.
-pub fn assigned(file: &CatalogFile, placement: &Placement<'_>) -> Vec<Assigned> {
+pub(crate) fn assigned(file: &CatalogFile, placement: &Placement<'_>) -> Vec<Assigned> {
     let regions: HashMap<(&str, &str), usize> = (file.regions.iter().enumerate())
         .map(|(r, entry)| ((file.clouds[entry.cloud].as_str(), entry.id.as_str()), r))
         .collect();
@@ -213,6 +213,6 @@ pub fn assigned(file: &CatalogFile, placement: &Placement<'_>) -> Vec<Assigned> 
 }
 
 /// What costs this much a month costs an hour, rounded up.
-pub fn hourly(monthly: i64) -> i64 {
+pub(crate) fn hourly(monthly: i64) -> i64 {
     monthly.div_euclid(HOURS) + i64::from(monthly.rem_euclid(HOURS) != 0)
 }

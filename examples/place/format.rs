@@ -4,129 +4,129 @@
 use serde::{Deserialize, Serialize};
 
 /// The hours of a month.
-pub const HOURS: i64 = 730;
+pub(crate) const HOURS: i64 = 730;
 
 /// A catalog's file.
 #[derive(Debug, Deserialize)]
-pub struct CatalogFile {
-    pub clouds: Vec<String>,
-    pub regions: Vec<RegionEntry>,
-    pub types: Vec<Vec<TypeEntry>>,
-    pub offers: Vec<Vec<i64>>,
-    pub rtt: Vec<Vec<u32>>,
-    pub targets: Vec<TargetEntry>,
-    pub egress: Vec<EgressEntry>,
+pub(crate) struct CatalogFile {
+    pub(crate) clouds: Vec<String>,
+    pub(crate) regions: Vec<RegionEntry>,
+    pub(crate) types: Vec<Vec<TypeEntry>>,
+    pub(crate) offers: Vec<Vec<i64>>,
+    pub(crate) rtt: Vec<Vec<u32>>,
+    pub(crate) targets: Vec<TargetEntry>,
+    pub(crate) egress: Vec<EgressEntry>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct RegionEntry {
-    pub id: String,
-    pub cloud: usize,
-    pub city: String,
-    pub lat: f64,
-    pub lon: f64,
-    pub geo: String,
-    pub country: String,
-    pub labels: Vec<String>,
+pub(crate) struct RegionEntry {
+    pub(crate) id: String,
+    pub(crate) cloud: usize,
+    pub(crate) city: String,
+    pub(crate) lat: f64,
+    pub(crate) lon: f64,
+    pub(crate) geo: String,
+    pub(crate) country: String,
+    pub(crate) labels: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct TypeEntry {
-    pub id: String,
-    pub arch: String,
-    pub vcpu: u32,
-    pub mem_gib: u64,
-    pub gpu: u32,
+pub(crate) struct TypeEntry {
+    pub(crate) id: String,
+    pub(crate) arch: String,
+    pub(crate) vcpu: u32,
+    pub(crate) mem_gib: u64,
+    pub(crate) gpu: u32,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct TargetEntry {
-    pub id: String,
-    pub rtt: Vec<u32>,
+pub(crate) struct TargetEntry {
+    pub(crate) id: String,
+    pub(crate) rtt: Vec<u32>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct EgressEntry {
-    pub cloud: usize,
-    pub geo: String,
-    pub same_cloud: i64,
-    pub other: i64,
+pub(crate) struct EgressEntry {
+    pub(crate) cloud: usize,
+    pub(crate) geo: String,
+    pub(crate) same_cloud: i64,
+    pub(crate) other: i64,
 }
 
 /// An instance's file.
 #[derive(Debug, Deserialize)]
-pub struct InstanceFile {
+pub(crate) struct InstanceFile {
     /// The SHA-256 of the catalog's file that it belongs to; none if any will do.
     pub catalog_sha256: Option<String>,
     /// The components.
-    pub components: Vec<ComponentEntry>,
-    pub links: Vec<LinkEntry>,
-    pub separate_clouds: Vec<(usize, usize)>,
-    pub quotas: Vec<QuotaEntry>,
-    pub budget: Option<i64>,
+    pub(crate) components: Vec<ComponentEntry>,
+    pub(crate) links: Vec<LinkEntry>,
+    pub(crate) separate_clouds: Vec<(usize, usize)>,
+    pub(crate) quotas: Vec<QuotaEntry>,
+    pub(crate) budget: Option<i64>,
 }
 
 /// A component of an instance.
 #[derive(Debug, Deserialize)]
-pub struct ComponentEntry {
-    pub vcpu: u32,
-    pub mem_gib: u64,
-    pub gpu: u32,
-    pub replicas: u32,
-    pub arch: String,
-    pub labels: Vec<String>,
-    pub allowed_regions: Option<Vec<usize>>,
-    pub latency: Option<LatencyEntry>,
+pub(crate) struct ComponentEntry {
+    pub(crate) vcpu: u32,
+    pub(crate) mem_gib: u64,
+    pub(crate) gpu: u32,
+    pub(crate) replicas: u32,
+    pub(crate) arch: String,
+    pub(crate) labels: Vec<String>,
+    pub(crate) allowed_regions: Option<Vec<usize>>,
+    pub(crate) latency: Option<LatencyEntry>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct LatencyEntry {
-    pub target: usize,
-    pub max_rtt: u32,
+pub(crate) struct LatencyEntry {
+    pub(crate) target: usize,
+    pub(crate) max_rtt: u32,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct LinkEntry {
-    pub a: usize,
-    pub b: usize,
-    pub gib_ab: u64,
-    pub gib_ba: u64,
-    pub max_rtt: Option<u32>,
+pub(crate) struct LinkEntry {
+    pub(crate) a: usize,
+    pub(crate) b: usize,
+    pub(crate) gib_ab: u64,
+    pub(crate) gib_ba: u64,
+    pub(crate) max_rtt: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct QuotaEntry {
-    pub region: Option<usize>,
-    pub cloud: Option<usize>,
-    pub vcpu: u64,
+pub(crate) struct QuotaEntry {
+    pub(crate) region: Option<usize>,
+    pub(crate) cloud: Option<usize>,
+    pub(crate) vcpu: u64,
 }
 
 /// A solution's file.
 #[derive(Debug, Default, Serialize)]
-pub struct SolutionFile {
+pub(crate) struct SolutionFile {
     /// Where each component is; empty if no placement was found.
-    pub assign: Vec<Assigned>,
+    pub(crate) assign: Vec<Assigned>,
     /// `optimal`, `feasible`, `infeasible` or `unknown`.
-    pub status: &'static str,
+    pub(crate) status: &'static str,
     /// No solution costs less.
-    pub bound: Option<i64>,
+    pub(crate) bound: Option<i64>,
     /// What this one costs.
-    pub cost: Option<i64>,
+    pub(crate) cost: Option<i64>,
     /// How long it took, from the read files to the answer.
-    pub solve_seconds: f64,
+    pub(crate) solve_seconds: f64,
     /// How long until the first valid solution.
-    pub first_solution_seconds: Option<f64>,
+    pub(crate) first_solution_seconds: Option<f64>,
     /// Seconds, cost and bound each time one of them improved.
-    pub trace: Vec<(f64, Option<i64>, i64)>,
+    pub(crate) trace: Vec<(f64, Option<i64>, i64)>,
     /// The requirements that cannot be met together, in words.
-    pub clash: Vec<String>,
+    pub(crate) clash: Vec<String>,
 }
 
 /// Where a component is, all by index.
 #[derive(Debug, Serialize)]
-pub struct Assigned {
-    pub component: usize,
-    pub region: usize,
+pub(crate) struct Assigned {
+    pub(crate) component: usize,
+    pub(crate) region: usize,
     #[serde(rename = "type")]
-    pub kind: usize,
+    pub(crate) kind: usize,
 }

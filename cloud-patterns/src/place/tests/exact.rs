@@ -263,7 +263,8 @@ fn the_problems_are_varied() {
     assert!((60..=160).contains(&feasible), "{feasible} of 200 have an answer");
     // How many have another answer, or one at all, without a kind of constraint.
     let cost = |problem: &Problem| brute(problem).map(|best| best.cost);
-    let without: [(&str, fn(&mut Problem)); 6] = [
+    type Without = (&'static str, fn(&mut Problem));
+    let without: [Without; 6] = [
         ("limits", |p| p.limits.iter_mut().for_each(|limit| *limit = i64::MAX / 4)),
         ("spreads", |p| p.spreads.clear()),
         ("together", |p| p.together.clear()),

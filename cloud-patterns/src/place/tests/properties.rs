@@ -166,6 +166,57 @@ proptest! {
         for (used, quota) in used.iter().zip(&quotas) {
             prop_assert!(quota.is_none_or(|quota| *used <= quota));
         }
+        for (placed, part) in placement.placed.iter().zip(&parts) {
+            let place = &placed.replicas[0].place;
+            let requirements = &part.requirements;
+            let allowed = &requirements.allowed_regions;
+            prop_assert!(allowed.is_empty() || allowed.contains(&place.region));
+            let other = |name: &str| {
+                let other = placement.placed.iter().find(|other| other.component == name);
+                other.unwrap().replicas[0].place.clone()
+            };
+            for apart in &requirements.anti_affinity {
+                let other = other(&apart.with);
+                let kept = match apart.within {
+                    Within::Provider => place.cloud != other.cloud,
+                    _ => place != &other,
+                };
+                prop_assert!(kept, "{apart:?}");
+            }
+            for near in &requirements.affinity {
+                prop_assert_eq!(&place.cloud, &other(&near.with).cloud);
+            }
+            for traffic in &requirements.traffic {
+                let trip = catalog.round_trip(place, &other(&traffic.to)).unwrap();
+                prop_assert!(traffic.max_latency_ms.is_none_or(|most| trip.ms <= most + 1e-3));
+            }
+        }
+    }
+
+    #[test]
+    fn a_dearer_offer_is_never_taken_where_an_equal_one_is_cheaper(
+        (prices, gdpr, quotas) in any_catalog(),
+        parts in (any_part(0), any_part(1), any_part(2)),
+        dearer in 1u32..3,
+    ) {
+        let (mut catalog, parts) = (catalog(&prices, &gdpr, &quotas), [parts.0, parts.1, parts.2]);
+        let before = objective(&catalog, &parts);
+        for kind in catalog.types.clone() {
+            catalog.types.push(CatalogType { name: format!("dear {}", kind.name), ..kind });
+        }
+        for region in catalog.clouds.iter_mut().flat_map(|cloud| &mut cloud.regions) {
+            let twins = region.instances.clone().into_iter().map(|offer| InstanceOffer {
+                instance_type: offer.instance_type + 2,
+                on_demand: offer.on_demand.map(|price| price + Decimal::new(dearer.into(), 2)),
+                ..offer
+            });
+            region.instances.extend(twins.collect::<Vec<_>>());
+        }
+        prop_assert_eq!(objective(&catalog, &parts), before);
+        if let Ok(placement) = place(&request(&catalog, &parts)) {
+            let mut taken = placement.placed.iter().flat_map(|placed| &placed.replicas);
+            prop_assert!(taken.all(|r| !r.instance_type.as_deref().unwrap().starts_with("dear")));
+        }
     }
 
     #[test]
@@ -186,12 +237,30 @@ proptest! {
         (prices, gdpr, quotas) in any_catalog(),
         parts in (any_part(0), any_part(1), any_part(2)),
         which in 0usize..3,
-        forbidden in 0usize..4,
+        r in 0usize..4,
+        how in 0u8..6,
     ) {
-        let (catalog, mut parts) = (catalog(&prices, &gdpr, &quotas), [parts.0, parts.1, parts.2]);
-        let before = objective(&catalog, &parts);
-        parts[which].requirements.forbidden_regions.push(Region::new(format!("r{forbidden}")).unwrap());
-        prop_assert!(no_better(objective(&catalog, &parts), before));
+        let (looser, mut parts) = (catalog(&prices, &gdpr, &quotas), [parts.0, parts.1, parts.2]);
+        let before = objective(&looser, &parts);
+        let mut quotas = quotas;
+        let requirements = &mut parts[which].requirements;
+        match how {
+            0 => requirements.forbidden_regions.push(Region::new(format!("r{r}")).unwrap()),
+            1 => quotas[r] = Some(quotas[r].map_or(2, |limit| limit / 2)),
+            2 => requirements.compliance_requirements = vec!["GDPR".into()],
+            3 => requirements.traffic.iter_mut().for_each(|traffic| {
+                traffic.max_latency_ms = Some(traffic.max_latency_ms.map_or(50.0, |most| most / 2.0));
+            }),
+            4 => requirements.anti_affinity.push(Relation {
+                with: format!("p{}", (which + 1) % 3),
+                within: Within::Region,
+            }),
+            _ => {
+                let size = json!({"at_least": {"vcpu": 4, "memory": "1GiB"}});
+                parts[which].spec.insert("size".into(), size);
+            }
+        }
+        prop_assert!(no_better(objective(&catalog(&prices, &gdpr, &quotas), &parts), before));
     }
 
     #[test]
