@@ -10,6 +10,7 @@
 //!   exactly by dynamic programming, one with cycles is bounded by tree-reweighted messages (Kolmogorov, 2006).
 //! - `branch`: branch and bound over that, on whether linked nodes share their site and on who takes of a limit. It solves small
 //!   problems whole, and the small parts of large ones.
+//! - `counting`: what counting alone proves impossible.
 //! - `columns`, `anneal`: a first valid assignment: the parts' choices at various prices put together, then repaired by many small moves.
 //! - `lns`: improvement: some nodes are freed and placed anew, exactly, while the others stay.
 //! - `coupled`: the order of all that. What no limit binds to the rest is solved by itself, exactly.
@@ -21,6 +22,7 @@ mod anneal;
 mod bound;
 mod branch;
 mod columns;
+mod counting;
 mod coupled;
 mod effort;
 mod graph;
@@ -140,7 +142,7 @@ pub fn solve(
 ) -> Result<Outcome> {
     problem.check()?;
     let mut effort = Effort::new(options);
-    let Some(graph) = Graph::new(problem) else {
+    let Some(graph) = Graph::new(problem).filter(|graph| !counting::impossible(graph)) else {
         return Ok(Outcome::Infeasible);
     };
     let mut free = match Free::solve(&graph, &mut effort) {

@@ -164,6 +164,26 @@ fn too_little_room_is_infeasible_and_a_low_ceiling_too() {
 }
 
 #[test]
+fn what_counting_proves_impossible_needs_no_search() {
+    // Each item fits somewhere, but all of them together do not fit into all sites.
+    let mut full = problem(300, 5);
+    let need: i64 = full.items.iter().map(|item| item.options[0].uses[0].amount).sum();
+    full.limits = vec![(need - 1) / SITES as i64; SITES];
+    let no_work = SolveOptions { work: Some(0), ..SolveOptions::default() };
+    assert_eq!(solve(&full, &no_work, &mut |_| {}).unwrap(), Outcome::Infeasible);
+    // Four that are each to be on a cloud of its own, and three clouds.
+    let mut apart = problem(300, 5);
+    for a in 0..4 {
+        for b in 0..a {
+            apart.spreads.push(Spread { items: vec![a, b], scope: Scope::Cloud, most: 1 });
+        }
+    }
+    assert_eq!(solve(&apart, &no_work, &mut |_| {}).unwrap(), Outcome::Infeasible);
+    apart.spreads.pop();
+    assert!(solve(&apart, &no_work, &mut |_| {}).unwrap() != Outcome::Infeasible);
+}
+
+#[test]
 fn what_cannot_be_computed_with_is_refused_by_field() {
     type Change = fn(&mut Problem);
     let cases: [(Change, &str); 9] = [
