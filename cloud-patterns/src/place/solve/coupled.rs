@@ -166,9 +166,14 @@ impl Run<'_> {
                 self.keep(Some(found));
             }
             from = match &self.best {
-                Some(best) if round % 3 != 0 => {
+                // First some from different slopes, then mostly round the best.
+                Some(best) if round > 6 && round % 3 != 0 => {
                     let hot = self.scale * [0.15, 0.3, 0.6, 1.0][round % 4];
                     self.cool(&best.taken.clone(), hot, moves, effort)
+                }
+                _ if round <= 6 => {
+                    let hot = self.scale * [0.5, 1.0, 1.5][round % 3];
+                    self.cool(first, hot, moves * 2, effort)
                 }
                 _ => {
                     let hot = self.scale * [0.5, 1.0][round % 2];
