@@ -236,27 +236,29 @@ impl Run<'_> {
     fn gains(&self, dual: &Dual<'_>, taken: &[u32]) -> Vec<f64> {
         let graph = self.graph;
         let mut gains = vec![0.0; graph.nodes()];
-        let priced = |option: u32| {
-            let uses = graph.uses(option as usize).iter();
-            graph.cost[option as usize] as f64
-                + uses.map(|(l, a)| self.prices[*l as usize] * *a as f64).sum::<f64>()
-        };
         for part in dual.parts.iter() {
-            let now = |node: u32| taken[node as usize];
-            let relaxed = |node: u32| dual.cheapest[dual.chosen[node as usize] as usize];
-            let extra = |option: &dyn Fn(u32) -> u32| -> f64 {
-                let own = part
-                    .nodes
-                    .iter()
-                    .map(|n| priced(option(*n)) - graph.cost[option(*n) as usize] as f64);
-                graph.value_of(&part.nodes, &option) as f64 + own.sum::<f64>()
-            };
-            let gain = (extra(&now) - extra(&relaxed)).max(0.0) / part.nodes.len() as f64;
+            let now = self.priced_value(&part.nodes, &|node| taken[node as usize]);
+            let relaxed = self.priced_value(&part.nodes, &|node| {
+                dual.cheapest[dual.chosen[node as usize] as usize]
+            });
+            let gain = (now - relaxed).max(0.0) / part.nodes.len() as f64;
             for node in &part.nodes {
                 gains[*node as usize] = gain;
             }
         }
         gains
+    }
+
+    /// The price of what an option takes of the limits.
+    fn price(&self, option: usize) -> f64 {
+        let uses = self.graph.uses(option).iter();
+        uses.map(|(limit, amount)| self.prices[*limit as usize] * *amount as f64).sum()
+    }
+
+    /// What a part's assignment costs, with the price of what it takes of the limits.
+    fn priced_value(&self, nodes: &[u32], option: &impl Fn(u32) -> u32) -> f64 {
+        let prices: f64 = nodes.iter().map(|node| self.price(option(*node) as usize)).sum();
+        self.graph.value_of(nodes, option) as f64 + prices
     }
 
     fn small(&self) -> bool {
@@ -418,11 +420,7 @@ impl Run<'_> {
             let least = dual.sweep(p);
             sum += least;
             let nodes = &dual.parts[p].nodes;
-            let priced = |node: &u32| {
-                let uses = graph.uses(own(*node) as usize).iter();
-                uses.map(|(l, amount)| self.prices[*l as usize] * *amount as f64).sum::<f64>()
-            };
-            let value = graph.value_of(nodes, &own) as f64 + nodes.iter().map(priced).sum::<f64>();
+            let value = self.priced_value(nodes, &own);
             parts.push((value - least, p, least, value));
         }
         parts.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -435,14 +433,10 @@ impl Run<'_> {
             for (limit, amount) in nodes.iter().flat_map(|n| graph.uses(own(*n) as usize)) {
                 used[*limit as usize] += amount;
             }
-            let Some((mut part, stands_for, _)) = graph.part(nodes, &best.taken, &used) else {
+            let cost = |option: usize| graph.cost[option] + self.price(option).floor() as i64;
+            let Some((part, ..)) = graph.part(nodes, &best.taken, &used, cost) else {
                 continue;
             };
-            for (option, stands_for) in stands_for.iter().enumerate() {
-                let uses = graph.uses(*stands_for as usize).iter();
-                let price: f64 = uses.map(|(l, a)| self.prices[*l as usize] * *a as f64).sum();
-                part.cost[option] += price.floor() as i64;
-            }
             let prices = vec![0.0; part.limits.len()];
             let sweep = 1 + part.place_site.len() as u64 / 15;
             let mut visits = 0;

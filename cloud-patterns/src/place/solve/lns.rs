@@ -16,6 +16,7 @@ use super::{
 const WORKERS: usize = 2;
 /// How many rounds there are at the most: then it is time to look anew where there is something to be gained.
 const ROUNDS: usize = 200;
+
 /// A valid assignment, and what it takes of the limits.
 #[derive(Clone, Debug)]
 pub(super) struct Incumbent {
@@ -256,7 +257,7 @@ impl Worker {
         effort: &mut Effort,
     ) -> Option<Vec<u32>> {
         let (part, stands_for, limits) =
-            aim.graph.part(nodes, &incumbent.taken, &incumbent.used)?;
+            aim.graph.part(nodes, &incumbent.taken, &incumbent.used, |o| aim.graph.cost[o])?;
         let now = nodes.iter().enumerate().map(|(k, node)| {
             let old = incumbent.taken[*node as usize];
             part.node_options(k).find(|o| stands_for[*o] == old).map(|o| o as u32)

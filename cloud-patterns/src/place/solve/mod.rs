@@ -162,7 +162,9 @@ pub fn solve(
         report(cost, bound, &effort);
     } else {
         let used = free.used(&graph);
-        let Some((part, stands_for, _)) = graph.part(&free.coupled, &free.taken, &used) else {
+        let Some((part, stands_for, _)) =
+            graph.part(&free.coupled, &free.taken, &used, |o| graph.cost[o])
+        else {
             return Ok(Outcome::Infeasible);
         };
         let start = options.start.as_ref().map(|start| {
@@ -277,7 +279,7 @@ impl Free {
         effort.add(nodes.len() as u64);
         if bound <= best as f64 - 0.999 {
             let used = vec![0; graph.limits.len()];
-            let (part, stands_for, _) = graph.part(nodes, &self.taken, &used)?;
+            let (part, stands_for, _) = graph.part(nodes, &self.taken, &used, |o| graph.cost[o])?;
             let sweep = 1 + part.place_site.len() as u64 / 10;
             let rounds = Rounds { first: 10, then: 3 };
             let found = branch_and_bound(&part, best, &[], rounds, &mut |sweeps| {

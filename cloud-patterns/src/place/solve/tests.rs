@@ -205,3 +205,25 @@ fn what_cannot_be_computed_with_is_refused_by_field() {
         assert!(error.message().starts_with(field), "{field}: {error}");
     }
 }
+
+#[test]
+fn a_part_keeps_what_is_cheapest_once_limits_are_priced() {
+    // Alone either option fits, so the part has no limit; with a price on it the frugal one is the cheaper.
+    let options = || {
+        let offer =
+            |cost, amount| Offer { site: 0, cost, uses: smallvec![Use { limit: 0, amount }] };
+        vec![offer(10, 5), offer(12, 1)]
+    };
+    let problem = Problem {
+        sites: vec![Site { cloud: 0 }],
+        items: vec![Item { options: options() }, Item { options: options() }],
+        limits: vec![6],
+        ..Problem::default()
+    };
+    let graph = Graph::new(&problem).unwrap();
+    let taken = vec![graph.node_options(0).start as u32, graph.node_options(1).start as u32];
+    let priced = |option: usize| graph.cost[option] + graph.uses(option)[0].1;
+    let (part, ..) = graph.part(&[0], &taken, &[5], priced).unwrap();
+    assert!(part.limits.is_empty());
+    assert_eq!(part.cost.iter().min(), Some(&13));
+}

@@ -27,12 +27,13 @@ impl Graph {
     }
 
     /// The problem of some nodes while the others stay: what these leave of the limits, and what the edges to them cost. Gives for each of
-    /// its options the one it stands for, and for each of its limits. `None` if a node has none.
+    /// its options the one it stands for, and for each of its limits. `cost` says what an option costs here. `None` if a node has none.
     pub(in crate::place::solve) fn part(
         &self,
         nodes: &[u32],
         taken: &[u32],
         used: &[i64],
+        cost: impl Fn(usize) -> i64,
     ) -> Option<(Self, Vec<u32>, Vec<u32>)> {
         let mut index = HashMap::with_capacity(nodes.len());
         let mut left: HashMap<u32, i64> = HashMap::new();
@@ -103,13 +104,16 @@ impl Graph {
                     uses.extend(
                         self.uses(option).iter().filter_map(|(l, a)| Some((*local.get(l)?, *a))),
                     );
-                    // Of those that are left with the same uses the first is the cheapest.
-                    let known = (before..part.cost.len()).any(|o| part.uses(o) == &uses[..]);
+                    // Of those that are left with the same uses a dearer one is never taken. By `cost`, which may price limits that bind
+                    // only with other nodes: by the graph's own it would drop what is cheaper there.
+                    let cost = cost(option) + fixed;
+                    let known = (before..part.cost.len())
+                        .any(|o| part.uses(o) == &uses[..] && part.cost[o] <= cost);
                     let own = taken[*node as usize] == option as u32;
                     if (known && !own) || uses.iter().any(|(l, a)| *a > part.limits[*l as usize]) {
                         continue;
                     }
-                    part.cost.push(self.cost[option] + fixed);
+                    part.cost.push(cost);
                     part.uses.extend(uses);
                     part.use_start.push(part.uses.len() as u32);
                     stands_for.push(option as u32);
