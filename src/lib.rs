@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | [`core`] | `cloud-core` | resource types, service traits, errors, interceptors |
 //! | [`local`] | `cloud-local` | this machine as a cloud: the embedded default |
-//! | [`patterns`] | `cloud-patterns` | workloads, plans, orchestration |
+//! | [`patterns`] | `cloud-patterns` | workloads, plans, orchestration, data sync |
+//! | `objects` | `cloud-objects` | object stores by URL |
 //! | `testkit` | `cloud-testkit` | conformance suite, simulated cloud |
 //!
 //! ```
@@ -29,13 +30,16 @@
 //! | feature | default | what |
 //! |---|---|---|
 //! | `local` | yes | the adapter for this machine |
-//! | `patterns` | yes | workloads, plans, orchestration |
+//! | `patterns` | yes | workloads, plans, orchestration, data sync |
+//! | `objects` | no | object stores by URL: `s3://`, `az://`, `gs://`, `oss://`, `oci://`, `file://` |
 //! | `postgres` | no | PostgreSQL as a store for several machines, and as a database engine on this machine |
 //! | `mock` | no | mocks of every service trait |
 //! | `testkit` | no | conformance suite and simulated cloud |
 //! | `testing` | no | the crash harness for plans |
 
 mod connect;
+#[cfg(all(feature = "objects", feature = "patterns"))]
+mod locations;
 
 /// The examples of the README compile.
 #[cfg(all(doctest, feature = "local", feature = "patterns"))]
@@ -45,9 +49,13 @@ struct Readme;
 pub use cloud_core as core;
 #[cfg(feature = "local")]
 pub use cloud_local as local;
+#[cfg(feature = "objects")]
+pub use cloud_objects as objects;
 #[cfg(feature = "patterns")]
 pub use cloud_patterns as patterns;
 #[cfg(feature = "testkit")]
 pub use cloud_testkit as testkit;
 
 pub use connect::*;
+#[cfg(all(feature = "objects", feature = "patterns"))]
+pub use locations::*;

@@ -457,9 +457,7 @@ impl From<std::io::Error> for Error {
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         use object_store::Error as Os;
-        if let Os::Generic { source, .. } = &error
-            && let Some(ours) = source.downcast_ref::<Self>()
-        {
+        if let Some(ours) = causes(&error).find_map(|cause| cause.downcast_ref::<Self>()) {
             return ours.clone();
         }
         let kind = match &error {
@@ -471,16 +469,43 @@ impl From<object_store::Error> for Error {
             Os::PermissionDenied { .. } => ErrorKind::PermissionDenied,
             Os::Unauthenticated { .. } => ErrorKind::Unauthenticated,
             error if is_disk_full(error) => ErrorKind::StorageFull,
-            _ => ErrorKind::Internal,
+            error => http_status(error).map_or(ErrorKind::Internal, of_status),
         };
         Self::new(kind, error.to_string()).with_source(error)
     }
 }
 
+/// What is behind an error, the nearest first.
+fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(StdError::source(error), |&cause| cause.source())
+}
+
+/// The status of the answer, which `object_store` says in words only.
+fn http_status(error: &object_store::Error) -> Option<u16> {
+    let text = error.to_string();
+    let (_, after) = text.split_once("status code: ")?;
+    after.get(..3)?.parse().ok()
+}
+
+/// What a status means ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#name-status-codes),
+/// [RFC 6585](https://www.rfc-editor.org/rfc/rfc6585)). Stores ask for fewer requests by 503 as often as by 429.
+fn of_status(status: u16) -> ErrorKind {
+    match status {
+        400 => ErrorKind::InvalidInput,
+        401 => ErrorKind::Unauthenticated,
+        403 => ErrorKind::PermissionDenied,
+        408 => ErrorKind::Timeout,
+        409 => ErrorKind::Conflict,
+        429 | 503 => ErrorKind::RateLimited,
+        507 => ErrorKind::StorageFull,
+        500.. => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    }
+}
+
 /// Whether an error of the operating system that says so is among its causes.
 fn is_disk_full(error: &object_store::Error) -> bool {
-    let causes = std::iter::successors(StdError::source(error), |&cause| cause.source());
-    causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|io| {
+    causes(error).filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|io| {
         matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
     })
 }
@@ -531,5 +556,16 @@ mod tests {
         let back = Error::from(object_store::Error::from(error));
         assert_eq!(back.kind(), ErrorKind::Unavailable);
         assert_eq!(back.scope(), Scope::Region);
+    }
+
+    #[test]
+    fn the_status_of_a_store_s_answer_tells_what_went_wrong() {
+        let of = |text: &str| {
+            Error::from(object_store::Error::Generic { store: "S3", source: text.to_owned().into() }).kind()
+        };
+        assert_eq!(of("Server returned non-2xx status code: 503 Slow Down: "), ErrorKind::RateLimited);
+        assert_eq!(of("Server returned non-2xx status code: 500: "), ErrorKind::Unavailable);
+        assert_eq!(of("Server returned non-2xx status code: 507: "), ErrorKind::StorageFull);
+        assert_eq!(of("something else"), ErrorKind::Internal);
     }
 }

@@ -14,6 +14,7 @@ pub mod orchestrator;
 pub mod place;
 pub mod planner;
 pub mod portable;
+pub mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod workload;

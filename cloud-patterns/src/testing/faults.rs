@@ -220,6 +220,10 @@ impl Store for AroundStore {
         }
     }
 
+    async fn forget(&self, fence: &Fence, prefix: &str) -> Result<u64> {
+        self.inner.forget(fence, prefix).await
+    }
+
     async fn read_page(&self, stream: &str, page: &PageRequest) -> Result<Page<Entry>> {
         self.inner.read_page(stream, page).await
     }

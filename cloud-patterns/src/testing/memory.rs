@@ -47,6 +47,16 @@ struct Inner {
     leases: BTreeMap<String, Held>,
 }
 
+impl Inner {
+    fn check(&self, fence: &Fence) -> Result<()> {
+        let current = self.leases.get(&fence.lease);
+        match current.is_some_and(|held| held.epoch == fence.epoch && !held.released) {
+            true => Ok(()),
+            false => Err(stale(&fence.lease)),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Held {
     epoch: u64,
@@ -104,10 +114,7 @@ impl Store for MemoryStore {
     async fn append(&self, fence: &Fence, stream: &str, records: Vec<Record>) -> Result<u64> {
         let at = self.clock.now();
         let mut inner = self.lock();
-        let current = inner.leases.get(&fence.lease);
-        if !current.is_some_and(|held| held.epoch == fence.epoch && !held.released) {
-            return Err(stale(&fence.lease));
-        }
+        inner.check(fence)?;
         for change in records.iter().flat_map(|r| &r.catalog) {
             match change.clone() {
                 CatalogChange::Put(owned) => {
@@ -125,6 +132,23 @@ impl Store for MemoryStore {
             entries.push(Entry { sequence, at, epoch: fence.epoch, record });
         }
         Ok(entries.len() as u64)
+    }
+
+    async fn forget(&self, fence: &Fence, prefix: &str) -> Result<u64> {
+        let mut inner = self.lock();
+        inner.check(fence)?;
+        let of = |name: &String| name.starts_with(prefix);
+        let mut going = inner.streams.iter().filter(|(name, _)| of(name));
+        if going.any(|(_, entries)| entries.iter().any(|e| !e.record.catalog.is_empty())) {
+            return Err(Error::invalid(
+                "stream prefix",
+                format_args!("'{prefix}' covers records that changed the catalog"),
+                "streams without catalog changes",
+            ));
+        }
+        let before = inner.streams.len();
+        inner.streams.retain(|name, _| !of(name));
+        Ok((before - inner.streams.len()) as u64)
     }
 
     async fn read_page(&self, stream: &str, request: &PageRequest) -> Result<Page<Entry>> {

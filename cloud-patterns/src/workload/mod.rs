@@ -38,7 +38,7 @@
 pub(crate) mod check;
 mod check_places;
 mod document;
-mod duration;
+pub(crate) mod duration;
 pub mod policies;
 pub(crate) mod reference;
 mod requirements;

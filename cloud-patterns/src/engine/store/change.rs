@@ -89,6 +89,43 @@ impl Change for Append {
     }
 }
 
+/// Streams and all that is in them go.
+pub(super) struct Forget {
+    fence: Fence,
+    prefix: String,
+}
+
+impl Forget {
+    pub(super) fn new(fence: &Fence, prefix: &str) -> Result<Self> {
+        check_lease(&fence.lease)?;
+        check_stream(prefix)?;
+        Ok(Self { fence: fence.clone(), prefix: prefix.to_owned() })
+    }
+}
+
+#[async_trait]
+impl Change for Forget {
+    type Output = u64;
+
+    fn bytes(&self) -> usize {
+        self.prefix.len()
+    }
+
+    async fn apply(&self, transaction: &mut Transaction) -> Result<Result<u64>> {
+        if let Err(stale) = current(transaction, &self.fence).await? {
+            return Ok(Err(stale));
+        }
+        match transaction.forget(&self.prefix).await? {
+            Some(streams) => Ok(Ok(streams)),
+            None => Ok(Err(Error::invalid(
+                "stream prefix",
+                format_args!("'{}' covers records that changed the catalog", self.prefix),
+                "streams without catalog changes",
+            ))),
+        }
+    }
+}
+
 pub(super) struct Acquire {
     name: String,
     holder: String,

@@ -166,6 +166,14 @@ pub trait Store: Debug + Send + Sync {
     /// the database has it; an [`Effect::Unknown`](cloud_core::Effect::Unknown) only if the commit itself was cut off.
     async fn append(&self, fence: &Fence, stream: &str, records: Vec<Record>) -> Result<u64>;
 
+    /// Removes the streams whose names begin with `prefix`, with all their records: what was kept for a time only, such
+    /// as the state that a later one has replaced. Returns how many streams there were.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); and [`InvalidInput`](cloud_core::ErrorKind::InvalidInput), with nothing removed, if one of
+    /// their records changed the catalog: the catalog is derived from the journal.
+    async fn forget(&self, fence: &Fence, prefix: &str) -> Result<u64>;
+
     /// One page of a stream, oldest first. See [`StoreExt::read`]. A stream that was never written to is empty.
     /// A page is shorter than asked for where its records are large.
     ///

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::{
     Entry, Fence, Lease, OwnedResource, Record, Store,
     batch::Writer,
-    change::{Acquire, Append, CatalogRepair, RebuildCatalog, Release, Renew},
+    change::{Acquire, Append, CatalogRepair, Forget, RebuildCatalog, Release, Renew},
     limits::{PAGE_BYTES, check_prefix, check_stream, page_size},
     session::{Backend, Row, Value, corrupt, ended},
 };
@@ -176,6 +176,14 @@ impl<B: Backend> Store for SqlStore<B> {
         appended.map_err(|e| e.with_operation("store.append"))
     }
 
+    async fn forget(&self, fence: &Fence, prefix: &str) -> Result<u64> {
+        let forgotten = match Forget::new(fence, prefix) {
+            Ok(forget) => self.writer.submit(forget).await,
+            Err(error) => Err(error),
+        };
+        forgotten.map_err(|e| e.with_operation("store.forget"))
+    }
+
     async fn read_page(&self, stream: &str, page: &PageRequest) -> Result<Page<Entry>> {
         let read = self.entries(stream, page).await;
         read.map_err(|e| e.with_operation("store.read"))
@@ -247,7 +255,7 @@ fn foreign(token: &PageToken) -> Error {
 }
 
 /// The first text, in the order of bytes, that is after everything that begins with `prefix`; `None` if there is none.
-fn after_prefix(prefix: &str) -> Option<String> {
+pub(super) fn after_prefix(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         // The order of UTF-8 bytes is the order of code points; a char range steps over the surrogates.

@@ -6,8 +6,11 @@ use cloud_core::{Effect, Error, Result};
 use jiff::Timestamp;
 
 use super::{
-    CatalogChange, schema,
+    CatalogChange,
+    limits::PAGE_BYTES,
+    schema,
     session::{Backend, Connection, Row, Value, corrupt},
+    sql::after_prefix,
 };
 
 /// The row of a lease. It stays when the lease is released, so that no epoch is used twice.
@@ -147,6 +150,32 @@ impl Transaction {
         let kept = Kept { value: sequence, changed: true };
         self.streams.insert(stream.to_owned(), kept);
         Ok(sequence)
+    }
+
+    /// Removes the streams that begin with a prefix and returns how many there were; `None`, with nothing removed, if one of them
+    /// changed the catalog.
+    pub(super) async fn forget(&mut self, prefix: &str) -> Result<Option<u64>> {
+        let range = || vec![Value::from(prefix), after_prefix(prefix).into()];
+        let of = |name| format!("{name} >= $1 AND ($2 IS NULL OR {name} < $2)");
+        let sql = format!("SELECT count(catalog) FROM multicloud_journal WHERE {}", of("stream"));
+        if self.count(&sql, range()).await? > 0 {
+            return Ok(None);
+        }
+        let sql = format!("SELECT count(*) FROM multicloud_stream WHERE {}", of("name"));
+        let streams = self.count(&sql, range()).await?;
+        for (table, name) in [("multicloud_journal", "stream"), ("multicloud_stream", "name")] {
+            let sql = format!("DELETE FROM {table} WHERE {}", of(name));
+            self.read(&sql, range(), PAGE_BYTES).await?;
+        }
+        self.streams.retain(|name, _| !name.starts_with(prefix));
+        Ok(Some(u64::try_from(streams).unwrap_or_default()))
+    }
+
+    async fn count(&mut self, sql: &str, arguments: Vec<Value>) -> Result<i64> {
+        match self.read(sql, arguments, PAGE_BYTES).await?.into_iter().next() {
+            Some(mut row) => row.int(),
+            None => Err(corrupt("the store does not count")),
+        }
     }
 
     async fn last_position(&mut self) -> Result<i64> {

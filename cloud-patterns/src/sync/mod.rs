@@ -1,0 +1,44 @@
+//! Keeps the objects of two locations in any clouds the same: what is compared, decided, copied and taken down.
+
+mod block;
+mod conflict_name;
+mod decide;
+mod deletion;
+mod entry;
+mod filter;
+mod gates;
+mod job;
+mod kubernetes;
+mod limiter;
+mod listing;
+mod merge;
+mod plan;
+mod policy;
+mod progress;
+mod range;
+mod report;
+mod scan;
+mod schedule;
+mod service;
+mod shard;
+mod split;
+mod state;
+mod transfer;
+mod watch;
+
+pub use block::{MAX_BLOCK_ENTRIES, decode as decode_block, encode as encode_block};
+pub use conflict_name::{conflict_name, is_conflict_name};
+pub use decide::{Action, Clocks, Decision, Reason, Rules, Sides, decide};
+pub use entry::{Agreed, Entry, Seen, Tag};
+pub use filter::{Filter, FilterSpec, Rejected};
+pub use job::{OpenLocation, RunOptions, SyncJob};
+pub use kubernetes::IndexedJob;
+pub use plan::SyncObjects;
+pub use policy::*;
+pub use progress::{Snapshot, SyncEvent, SyncObserver, SyncProgress, sync_events};
+pub use range::KeyRange;
+pub use report::{Named, SideTotal, SyncReport, Verification};
+pub use schedule::Frequency;
+pub use service::SyncService;
+pub use transfer::Verified;
+pub use watch::ChangeEvents;
