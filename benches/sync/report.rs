@@ -58,11 +58,8 @@ pub(crate) fn print(all: &[Results]) {
 
 /// Clients without figures, and why.
 pub(crate) fn failures(results: &Results) -> impl Iterator<Item = (Client, &str)> {
-    let failed = |(&client, outcome): (&Client, _)| match outcome {
-        &Err(ref why) => Some((client, String::as_str(why))),
-        &Ok(_) => None,
-    };
-    results.outcomes.iter().filter_map(failed)
+    let outcomes = results.outcomes.iter();
+    outcomes.filter_map(|(&client, outcome)| Some((client, outcome.as_ref().err()?.as_str())))
 }
 
 fn cells(results: &Results, client: Client, done: &Done) -> Vec<String> {

@@ -461,6 +461,8 @@ impl From<object_store::Error> for Error {
             return ours.clone();
         }
         let kind = match &error {
+            // Azure says it by the status of what exists already.
+            Os::AlreadyExists { .. } | Os::Generic { .. } if has_code(&error, &QUOTA_CODES) => ErrorKind::QuotaExceeded,
             Os::NotFound { .. } => ErrorKind::NotFound,
             Os::InvalidPath { .. } => ErrorKind::InvalidInput,
             Os::NotSupported { .. } | Os::NotImplemented { .. } => ErrorKind::Unsupported,
@@ -469,6 +471,7 @@ impl From<object_store::Error> for Error {
             Os::PermissionDenied { .. } => ErrorKind::PermissionDenied,
             Os::Unauthenticated { .. } => ErrorKind::Unauthenticated,
             error if is_disk_full(error) => ErrorKind::StorageFull,
+            error if has_code(error, &DIGEST_CODES) => ErrorKind::Corrupt,
             error => http_status(error).map_or(ErrorKind::Internal, of_status),
         };
         Self::new(kind, error.to_string()).with_source(error)
@@ -485,6 +488,18 @@ fn http_status(error: &object_store::Error) -> Option<u16> {
     let text = error.to_string();
     let (_, after) = text.split_once("status code: ")?;
     after.get(..3)?.parse().ok()
+}
+
+/// A content that is not the one that the request's checksum is of.
+const DIGEST_CODES: [&str; 2] = ["BadDigest", "Md5Mismatch"];
+
+/// An account or bucket that may hold no more.
+const QUOTA_CODES: [&str; 2] = ["AccountQuotaExceeded", "XMinioAdminBucketQuotaExceeded"];
+
+/// Whether an answer of S3 or Azure has one of these codes.
+fn has_code(error: &object_store::Error, codes: &[&str]) -> bool {
+    let text = error.to_string();
+    codes.iter().any(|code| text.contains(&format!("<Code>{code}</Code>")))
 }
 
 /// What a status means ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#name-status-codes),
@@ -567,5 +582,9 @@ mod tests {
         assert_eq!(of("Server returned non-2xx status code: 500: "), ErrorKind::Unavailable);
         assert_eq!(of("Server returned non-2xx status code: 507: "), ErrorKind::StorageFull);
         assert_eq!(of("something else"), ErrorKind::Internal);
+        assert_eq!(of("status code: 400 Bad Request: <Code>BadDigest</Code>"), ErrorKind::Corrupt);
+        let source = "status code: 409 Conflict: <Code>AccountQuotaExceeded</Code>".into();
+        let full = object_store::Error::AlreadyExists { path: "a".into(), source };
+        assert_eq!(Error::from(full).kind(), ErrorKind::QuotaExceeded);
     }
 }

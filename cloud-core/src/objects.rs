@@ -134,7 +134,7 @@ pub enum Transport {
     Plain,
 }
 
-/// What an `ETag` says of a content.
+/// What an `ETag` says of a content. As an extension of a result it is what the one in this answer says.
 ///
 /// ```
 /// use cloud_core::ETagMeaning;

@@ -55,6 +55,8 @@ async fn sync(arguments: &Arguments) -> Result<bool> {
     let mut options = OpenOptions::default();
     options.create = true;
     options.allow_http = arguments.allow_http;
+    // What does not help within seconds is tried again by the sync itself, which sees then that the store is slow.
+    options.retry.max_retries = 3;
     let locations = Arc::new(UrlLocations::new(options));
     let service = SyncService::new(store(arguments).await?, locations, Arc::new(SystemClock), worker());
     let policy = arguments.policy()?;

@@ -1,6 +1,6 @@
 //! What the tests of data sync share: places on servers in memory and on disk, jobs between them, contents by a seed.
-// Each test program uses a part of it.
-#![allow(dead_code)]
+// Each test program uses a part of it, and includes it as a module of its own.
+#![allow(dead_code, unreachable_pub)]
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,26 +9,42 @@ use bytes::Bytes;
 use cloud_core::{ObjectLocation, Result, SystemClock};
 use cloud_patterns::{
     engine::store::{SqliteStore, Store},
-    sync::{Action, OpenLocation, Reason, RunOptions, SyncEvent, SyncPolicy, SyncReport, SyncService, sync_events},
+    sync::{
+        Action, OpenLocation, Reason, RunOptions, SyncEvent, SyncPolicy, SyncReport, SyncService,
+        sync_events,
+    },
 };
-use cloud_testkit::object_server::{Bucket, Dialect, ObjectAttributes, ObjectServer, ServerOptions};
+use cloud_testkit::object_server::{
+    Bucket, Dialect, ObjectAttributes, ObjectServer, ServerOptions,
+};
 use futures::StreamExt;
 use multicloud::objects::{Credentials, OpenOptions};
+use object_store::{MultipartUpload as _, ObjectStoreExt as _};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Opens locations with credentials that fit their scheme, and time-outs that a test can wait for.
+/// Opens locations with credentials that fit their scheme, and repeats requests quickly.
 #[derive(Debug)]
 pub struct Locations {
     pub ignores_case: bool,
     pub allow_http: bool,
+    /// Id and secret.
+    pub s3_key: (String, String),
     pub azure_key: String,
+    /// How long an answer may take.
+    pub patience: Duration,
 }
 
 impl Default for Locations {
     fn default() -> Self {
-        Self { ignores_case: false, allow_http: false, azure_key: "a2V5".into() }
+        Self {
+            ignores_case: false,
+            allow_http: false,
+            s3_key: ("id".into(), "secret".into()),
+            azure_key: "a2V5".into(),
+            patience: Duration::from_secs(10),
+        }
     }
 }
 
@@ -39,10 +55,17 @@ impl OpenLocation for Locations {
         options.allow_http = self.allow_http;
         options.credentials = match name.starts_with("az:") {
             true => Credentials::AccountKey(self.azure_key.as_str().into()),
-            false => Credentials::AccessKey { id: "id".into(), secret: "secret".into(), session: None },
+            false => {
+                let (id, secret) = &self.s3_key;
+                Credentials::AccessKey {
+                    id: id.clone(),
+                    secret: secret.as_str().into(),
+                    session: None,
+                }
+            }
         };
-        options.first_byte_timeout = Duration::from_millis(400);
-        options.idle_timeout = Duration::from_millis(400);
+        options.first_byte_timeout = self.patience;
+        options.idle_timeout = self.patience;
         options.retry.max_retries = 3;
         options.retry.backoff.init_backoff = Duration::from_millis(5);
         options.retry.backoff.max_backoff = Duration::from_millis(50);
@@ -90,7 +113,11 @@ impl Place {
                 format!("s3://{BUCKET}/{prefix}?region=here&endpoint={}", server.endpoint())
             }
             Self::Server { server, .. } => {
-                format!("az://{BUCKET}/{prefix}?account={}&endpoint={}", ObjectServer::ACCOUNT, server.endpoint())
+                format!(
+                    "az://{BUCKET}/{prefix}?account={}&endpoint={}",
+                    ObjectServer::ACCOUNT,
+                    server.endpoint()
+                )
             }
             Self::Folder(folder) => format!("file://{}", folder.path().join(prefix).display()),
         }
@@ -118,12 +145,24 @@ impl Place {
         }
     }
 
+    /// An object that was written in parts of so many bytes.
+    pub async fn put_parts(&self, key: &str, body: Bytes, part: usize) {
+        let location = Locations::default().open(&self.url()).await.unwrap();
+        let mut upload = location.store.put_multipart(&key.into()).await.unwrap();
+        for start in (0..body.len()).step_by(part) {
+            upload.put_part(body.slice(start..body.len().min(start + part)).into()).await.unwrap();
+        }
+        upload.complete().await.unwrap();
+    }
+
     /// An object that was written so many seconds from now, by the server's clock.
     pub fn put_at(&self, key: &str, body: impl Into<Bytes>, seconds: i64) {
         let now = std::time::SystemTime::now();
         let shift = Duration::from_secs(seconds.unsigned_abs());
         let modified = Some(if seconds < 0 { now - shift } else { now + shift });
-        self.bucket().put_with(key, body, ObjectAttributes { modified, ..Default::default() }).unwrap();
+        self.bucket()
+            .put_with(key, body, ObjectAttributes { modified, ..Default::default() })
+            .unwrap();
     }
 
     pub fn fill(&self, contents: &BTreeMap<String, Bytes>) {
@@ -148,7 +187,8 @@ impl Place {
                         match path.is_dir() {
                             true => open.push(path),
                             false => {
-                                let key = path.strip_prefix(folder.path()).unwrap().to_str().unwrap();
+                                let key =
+                                    path.strip_prefix(folder.path()).unwrap().to_str().unwrap();
                                 found.insert(key.to_owned(), std::fs::read(&path).unwrap().into());
                             }
                         }
@@ -179,7 +219,10 @@ pub fn assert_equal(expected: &BTreeMap<String, Bytes>, got: &BTreeMap<String, B
     let differ = |(key, body): &(&String, &Bytes)| got.get(*key) != Some(body);
     let differ: Vec<_> = expected.iter().filter(differ).map(|(key, _)| key).take(5).collect();
     let extra: Vec<_> = got.keys().filter(|key| !expected.contains_key(*key)).take(5).collect();
-    assert!(differ.is_empty() && extra.is_empty(), "missing or different: {differ:?}; too many: {extra:?}");
+    assert!(
+        differ.is_empty() && extra.is_empty(),
+        "missing or different: {differ:?}; too many: {extra:?}"
+    );
 }
 
 /// A job and who runs it.
@@ -198,7 +241,12 @@ impl Sync {
         Self::with(Locations::default(), source, target, json).await.unwrap()
     }
 
-    pub async fn with(locations: Locations, source: &str, target: &str, json: Value) -> Result<Self> {
+    pub async fn with(
+        locations: Locations,
+        source: &str,
+        target: &str,
+        json: Value,
+    ) -> Result<Self> {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory(Arc::new(SystemClock)).await?);
         Self::on(store, locations, "worker", source, target, json).await
     }
@@ -246,11 +294,14 @@ impl Sync {
     /// A dry run and what it decided.
     pub async fn dry_run(&self) -> (Result<SyncReport>, BTreeMap<String, (Action, Reason)>) {
         let (observer, events) = sync_events();
-        let options = RunOptions { dry_run: true, observer: Some(observer), ..RunOptions::default() };
+        let options =
+            RunOptions { dry_run: true, observer: Some(observer), ..RunOptions::default() };
         let report = self.service.run(&self.job, &options).await;
         drop(options);
         let decided = events.filter_map(async |event| match event {
-            SyncEvent::Decided { key, action, reason, .. } => Some((key.into_string(), (action, reason))),
+            SyncEvent::Decided { key, action, reason, .. } => {
+                Some((key.into_string(), (action, reason)))
+            }
             _ => None,
         });
         (report, decided.collect().await)

@@ -7,7 +7,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use cloud_core::{
-    ClockSkew, ContentMd5, Effect, Error, ErrorKind, RefusedKeys, Retry, StreamedBody,
+    ClockSkew, ContentMd5, ETagMeaning, Effect, Error, ErrorKind, RefusedKeys, Retry, StreamedBody,
 };
 use futures::StreamExt;
 use http::{
@@ -126,6 +126,16 @@ pub(super) fn look_at_head(dialect: Dialect, observed: &Observed, parts: &mut re
     if let Some(md5) = md5_of(dialect, &parts.headers) {
         parts.extensions.insert(md5);
     }
+    if is_encrypted_by_key(&parts.headers) {
+        parts.extensions.insert(ETagMeaning::Opaque);
+    }
+}
+
+/// Whether an S3 object is encrypted by a key of KMS or of the customer: its `ETag` is then no MD5, though it looks like one.
+fn is_encrypted_by_key(headers: &HeaderMap) -> bool {
+    let kms = headers.get("x-amz-server-side-encryption");
+    kms.is_some_and(|by| by.as_bytes().starts_with(b"aws:kms"))
+        || headers.contains_key("x-amz-server-side-encryption-customer-algorithm")
 }
 
 fn md5_of(dialect: Dialect, headers: &HeaderMap) -> Option<ContentMd5> {

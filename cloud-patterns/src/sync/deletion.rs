@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cloud_core::{Error, ErrorKind, ObjectLocation, Result};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
@@ -74,8 +74,8 @@ impl Remover {
         let doomed = scan.doomed.iter().filter(|doomed| doomed.at_source == at_source);
         let checked = self.mode == SyncMode::Bidirectional || self.trash.is_some();
         if checked || self.compression == Compression::Suffix {
-            let removals = stream::iter(doomed).map(|doomed| self.one(doomed));
-            let mut removals = removals.buffer_unordered(AT_ONCE);
+            let removals: Vec<_> = doomed.map(|doomed| self.one(doomed).boxed()).collect();
+            let mut removals = stream::iter(removals).buffer_unordered(AT_ONCE);
             while let Some(removed) = removals.next().await {
                 each(removed);
             }

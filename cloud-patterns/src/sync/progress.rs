@@ -124,6 +124,8 @@ struct Figures {
     failed: AtomicU64,
     listed: AtomicBool,
     started: std::sync::OnceLock<Instant>,
+    /// What the metrics were told of `copied`, `copied_bytes`, `deleted` and `failed`.
+    told: [AtomicU64; 4],
 }
 
 /// The figures of one moment.
@@ -189,6 +191,25 @@ impl SyncProgress {
 
     pub(super) fn listed(&self) {
         self.0.listed.store(true, Relaxed);
+    }
+
+    /// Tells the [`metrics`] facade what has come since the last time: `sync_objects_copied_total`, `sync_bytes_copied_total`,
+    /// `sync_objects_deleted_total` and `sync_objects_failed_total`, by job.
+    pub(super) fn tell_metrics(&self, job: &str) {
+        let figures = &*self.0;
+        let all = [
+            ("sync_objects_copied_total", &figures.copied),
+            ("sync_bytes_copied_total", &figures.copied_bytes),
+            ("sync_objects_deleted_total", &figures.deleted),
+            ("sync_objects_failed_total", &figures.failed),
+        ];
+        for ((name, figure), told) in all.into_iter().zip(&figures.told) {
+            let now = figure.load(Relaxed);
+            let before = told.swap(now, Relaxed);
+            if now > before {
+                metrics::counter!(name, "job" => job.to_owned()).increment(now - before);
+            }
+        }
     }
 
     /// The figures of this moment.

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloud_core::{Clock, Error, ErrorKind, Listing, ObjectLocation, Provider, Result};
+use cloud_core::{Clock, Error, ErrorKind, Listing, ObjectLocation, Result};
 use futures::TryStreamExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{
     decide::{Clocks, Rules},
@@ -303,8 +304,9 @@ impl SyncService {
     /// Works on a shard as long as the lease can be kept.
     async fn one_shard(&self, pair: &Pair<'_>, run: u64, shard: u16, range: &KeyRange, lease: &Lease) -> Result<()> {
         let started = self.clock.now();
+        let span = tracing::info_span!("sync_shard", job = %pair.job.id, shard);
         let mut report = tokio::select! {
-            report = self.shard(pair, shard, range, lease.fence.clone()) => report?,
+            report = self.shard(pair, shard, range, lease.fence.clone()).instrument(span) => report?,
             lost = self.keep(lease) => return Err(lost),
         };
         (report.started, report.ended) = (Some(started), Some(self.clock.now()));
@@ -349,12 +351,6 @@ impl SyncService {
 /// Bytes of the gigabyte by which traffic is charged.
 const GB: rust_decimal::Decimal = rust_decimal::Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 
-/// How far the clock of a location is ahead of ours. This machine's own is not.
-fn ahead(location: &ObjectLocation) -> Option<SignedDuration> {
-    let own = location.traits.provider == Provider::Local;
-    location.traits.clock.get().or(own.then_some(SignedDuration::ZERO))
-}
-
 /// A job with its doors open.
 struct Pair<'a> {
     job: &'a SyncJob,
@@ -377,8 +373,9 @@ impl Pair<'_> {
                 conflict_resolution: policy.conflict_resolution,
                 comparison: policy.comparison,
                 content_differs: policy.compression != Compression::None,
-                clocks: Clocks { source_ahead: ahead(&self.source), target_ahead: ahead(&self.target) },
+                clocks: Clocks::default(),
             },
+            clocks: [&self.source, &self.target].map(|location| location.traits.clock.clone()),
             filter: Filter::new(&policy.filter)?,
             now,
             renamed: policy.compression == Compression::Suffix,
@@ -407,6 +404,7 @@ impl Pair<'_> {
             deletion: policy.deletion.clone(),
             concurrency: policy.limits.concurrency,
             dry_run: options.dry_run,
+            job: self.job.id.clone(),
             observer: options.observer.clone(),
             progress: options.progress.clone(),
             stop: options.stop.clone(),

@@ -43,6 +43,7 @@ pub(super) struct Shard {
     pub(super) deletion: super::policy::DeletionPolicy,
     pub(super) concurrency: Option<usize>,
     pub(super) dry_run: bool,
+    pub(super) job: String,
     pub(super) observer: Option<Arc<dyn SyncObserver>>,
     pub(super) progress: SyncProgress,
     /// Set by whoever wants the run to end early: what is on its way is finished and taken down.
@@ -348,6 +349,7 @@ impl Run<'_> {
 
     /// Takes down what arrived in windows that are not finished.
     async fn flush(&mut self) {
+        self.shard.progress.tell_metrics(&self.shard.job);
         if !self.fresh.is_empty() && !self.shard.dry_run {
             let entries = std::mem::take(&mut self.fresh);
             self.keep_all = true;

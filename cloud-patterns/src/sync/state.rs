@@ -275,8 +275,10 @@ impl StateWriter {
                     self.begin().await?;
                     blocks(&mut records, through, &entries)?;
                 }
-                Commit::Done { entries } => {
+                Commit::Done { mut entries } => {
                     self.begin().await?;
+                    // They come in the order in which they arrived.
+                    entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
                     for entries in entries.chunks(BLOCK) {
                         records.push(record(&Written::Done { entries: pack(entries)? })?);
                     }
@@ -361,3 +363,6 @@ fn blocks(records: &mut Vec<Record>, through: String, entries: &[Agreed]) -> Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,10 @@ impl SyncService {
                     next.map_or(CONTINUOUS, |next| until(next, self.now()))
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => return Err(error.clone()),
-                Err(_) => std::mem::replace(&mut pause, (pause * 2).min(MOST)),
+                Err(_) => {
+                    let longer = (pause * 2).min(MOST);
+                    std::mem::replace(&mut pause, longer)
+                }
             };
             self.wait(wait, outcome.is_ok().then_some(events).flatten(), &options).await;
         }

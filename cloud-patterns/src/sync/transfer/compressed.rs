@@ -4,13 +4,13 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
-use cloud_core::{Error, ErrorKind, Result};
+use cloud_core::{ContentMd5, Error, ErrorKind, Result};
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{
     Attribute, Attributes, GetOptions, MultipartUpload, ObjectStore, PutMultipartOptions, path::Path,
 };
 
-use super::{HELD, Route, Verified, Written, parts, resuming, streamed, verify, whole};
+use super::{HELD, Route, Verified, Written, parts, resuming, said, streamed, verify, whole};
 use crate::sync::{entry::Tag, policy::Compression};
 
 /// The usual level: about three times faster than a disk, and most of what can be gained.
@@ -38,8 +38,9 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64) -> Re
         // It is compressed already, and a second encoding would be a surprise to its readers.
         return plain(route, from, to, source.size).await;
     }
+    let said = said(&got, &source);
     let mut body = resuming::body(&route.from.store, from, got, route.stall);
-    let mut passing = verify::Passing::reading(&source);
+    let mut passing = verify::Passing::reading(said);
     let first = take(route, &mut body, &mut passing, if source.size <= HELD { HELD as usize } else { SAMPLE }).await?;
     let packed = zip(first.clone()).await?;
     if packed.len() as f64 > first.len() as f64 * WORTH {
@@ -48,13 +49,13 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64) -> Re
     let attributes = marked(route, attributes);
     if source.size <= HELD {
         verify::check_length(source.size, first.len() as u64)?;
-        verify::read(&source.tag, passing.finish())?;
-        return put(route, to, source, packed, attributes, lost_attributes).await;
+        let read = verify::read(said, passing.finish())?;
+        return put(route, to, source, packed, attributes, lost_attributes, read).await;
     }
     let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
     route.gates.request().await;
     let mut upload = route.to.store.put_multipart_opts(to, options).await?;
-    let sent = send(route, &mut upload, first, body, passing, &source).await;
+    let sent = send(route, &mut upload, first, body, (said, passing), &source).await;
     let (bytes, verified) = match sent {
         Ok(sent) => sent,
         Err(error) => {
@@ -77,7 +78,7 @@ async fn plain(route: &Route, from: &Path, to: &Path, size: u64) -> Result<Writt
     match size {
         ..=HELD => whole::copy(route, from, &to, size).await,
         _ if route.to.traits.streamed_put => streamed::copy(route, from, &to).await,
-        _ => parts::copy(route, from, &to, size, &Tag::None).await,
+        _ => parts::copy(route, from, &to, size, None).await,
     }
 }
 
@@ -95,6 +96,7 @@ async fn put(
     packed: Vec<u8>,
     attributes: Attributes,
     lost_attributes: bool,
+    read: bool,
 ) -> Result<Written> {
     let mut passing = verify::Passing::of_target(&route.to.traits);
     passing.update(&packed);
@@ -102,11 +104,11 @@ async fn put(
     let options = object_store::PutOptions { attributes, ..Default::default() };
     route.gates.request().await;
     let result = route.to.store.put_opts(to, packed.into(), options).await?;
-    let wrote = verify::verify(&Tag::None, passing.finish(), &route.to.traits, &result)?;
-    let verified = match (source.tag.md5(), wrote) {
-        (Some(_), Verified::OneSide) => Verified::EndToEnd,
-        (Some(_), _) => Verified::OneSide,
-        (None, wrote) => wrote,
+    let wrote = verify::verify(None, &Tag::None, passing.finish(), &route.to.traits, &result)?;
+    let verified = match (read, wrote) {
+        (true, Verified::OneSide) => Verified::EndToEnd,
+        (true, _) => Verified::OneSide,
+        (false, wrote) => wrote,
     };
     Ok(Written { source, result, bytes, verified, lost_attributes })
 }
@@ -148,7 +150,7 @@ async fn send(
     upload: &mut Box<dyn MultipartUpload>,
     first: Vec<u8>,
     mut body: Body,
-    mut passing: verify::Passing,
+    (said, mut passing): (Option<ContentMd5>, verify::Passing),
     source: &crate::sync::entry::Seen,
 ) -> Result<(u64, Verified)> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL).map_err(failed)?;
@@ -166,7 +168,7 @@ async fn send(
         piece = take(route, &mut body, &mut passing, SAMPLE).await?;
     }
     verify::check_length(source.size, read)?;
-    let verified = match verify::read(&source.tag, passing.finish())? {
+    let verified = match verify::read(said, passing.finish())? {
         true => Verified::OneSide,
         false => Verified::Length,
     };

@@ -18,8 +18,8 @@ mod whole;
 
 use std::{sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use cloud_core::{Error, ErrorKind, ObjectLocation, Result, Retry};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use cloud_core::{ContentMd5, ETagMeaning, Error, ErrorKind, ObjectLocation, Result, Retry};
 use jiff::Timestamp;
 use object_store::{Attribute, AttributeValue, Attributes, GetResult, ObjectMeta, ObjectStoreExt, PutOptions, PutResult, path::Path};
 
@@ -156,18 +156,17 @@ impl Route {
         if self.careful {
             self.still(&to, over).await?;
         }
-        let delays = ExponentialBuilder::default().with_min_delay(Duration::from_millis(50));
-        let delays = delays.with_max_delay(Duration::from_secs(20)).with_factor(3.0).with_jitter();
-        let mut delays = delays.with_max_times(ATTEMPTS - 1).build();
-        let (mut repeated, mut throttled) = (0, 0);
+        let mut delays = None;
+        let (mut repeated, mut throttled, mut doubts) = (0, 0, 0);
         let mut size = entry.size;
         loop {
-            let error = match self.attempt(&from, &to, size, &entry.tag).await {
+            let error = match self.attempt(&from, &to, size, &entry.tag, doubts).await {
                 Ok(written) => return self.arrived(&to, written, repeated, throttled).await,
                 Err(error) => error,
             };
             throttled += u32::from(error.kind() == ErrorKind::RateLimited);
-            let Some(delay) = delays.next().filter(|_| helps(error.kind())) else {
+            doubts += u32::from(error.kind() == ErrorKind::Corrupt);
+            let Some(delay) = delays.get_or_insert_with(pauses).next().filter(|_| helps(error.kind())) else {
                 return Err(error.context(format_args!("copying '{}'", entry.key)));
             };
             repeated += 1;
@@ -183,7 +182,7 @@ impl Route {
         }
     }
 
-    async fn attempt(&self, from: &Path, to: &Path, size: u64, tag: &Tag) -> Result<Written> {
+    async fn attempt(&self, from: &Path, to: &Path, size: u64, tag: &Tag, doubts: u32) -> Result<Written> {
         let streams = self.to.traits.streamed_put;
         if self.compression != Compression::None {
             return compressed::copy(self, from, to, size).await;
@@ -197,7 +196,7 @@ impl Route {
             0..=SMALL => whole::copy(self, from, to, size).await,
             _ if streams && (size < self.multipart || keeps_md5) => streamed::copy(self, from, to).await,
             ..=HELD => whole::copy(self, from, to, size).await,
-            _ => parts::copy(self, from, to, size, tag).await,
+            _ => parts::copy(self, from, to, size, Some(tag).filter(|_| doubts < parts::GUESSES)).await,
         }
     }
 
@@ -236,9 +235,9 @@ impl Route {
     }
 
     /// The options of a put of a whole object.
-    fn put_options(&self, attributes: Attributes, source: &Seen) -> PutOptions {
+    fn put_options(&self, attributes: Attributes, said: Option<ContentMd5>) -> PutOptions {
         let mut options = PutOptions { attributes, ..PutOptions::default() };
-        if self.to.traits.put_checks_md5 && let Some(md5) = source.tag.md5() {
+        if self.to.traits.put_checks_md5 && let Some(md5) = said {
             options.extensions.insert(md5);
         }
         options
@@ -248,6 +247,12 @@ impl Route {
     fn seen(&self, meta: &ObjectMeta) -> Seen {
         seen(meta, &self.from)
     }
+}
+
+/// The MD5 that the source says of the whole object, in its tag or beside it.
+fn said(got: &GetResult, source: &Seen) -> Option<ContentMd5> {
+    let tag = source.tag.md5().filter(|_| got.extensions.get() != Some(&ETagMeaning::Opaque));
+    tag.or_else(|| got.extensions.get().copied())
 }
 
 fn seen(meta: &ObjectMeta, location: &ObjectLocation) -> Seen {
@@ -264,6 +269,13 @@ fn path(below: &str, key: &str) -> Result<Path> {
             "keys without empty, '.' and '..' segments",
         )),
     }
+}
+
+/// The pauses between the attempts.
+fn pauses() -> ExponentialBackoff {
+    let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(50));
+    let pauses = pauses.with_max_delay(Duration::from_secs(20)).with_factor(3.0).with_jitter();
+    pauses.with_max_times(ATTEMPTS - 1).build()
 }
 
 /// Whether another attempt can help.

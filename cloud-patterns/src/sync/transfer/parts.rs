@@ -13,7 +13,7 @@ use object_store::{
     GetOptions, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutResult, path::Path,
 };
 
-use super::{Route, Verified, Written, resuming, verify};
+use super::{Route, Verified, Written, resuming, said, verify};
 use crate::sync::entry::Tag;
 
 const MIB: u64 = 1024 * 1024;
@@ -29,7 +29,11 @@ const AT_ONCE: u64 = 8;
 /// it is written so again.
 const USUAL: [u64; 12] = [5, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128];
 
-pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64, tag: &Tag) -> Result<Written> {
+/// How often the part size of the source is guessed: a wrong `ETag` at the target says that the guess was wrong, or a byte.
+pub(super) const GUESSES: u32 = 2;
+
+/// Copies in parts as large as those of the object with the given tag.
+pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64, tag: Option<&Tag>) -> Result<Written> {
     route.gates.request().await;
     let head = GetOptions { head: true, ..GetOptions::default() };
     let got = route.from.store.get_opts(from, head).await?;
@@ -38,10 +42,11 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64, tag: 
     }
     let (attributes, lost_attributes) = route.attributes(&got);
     let source = route.seen(&got.meta);
-    let kept = kept_part_size(tag, size).filter(|_| route.to.traits.e_tag == ETagMeaning::ContentMd5);
+    let said = said(&got, &source);
+    let kept = tag.and_then(|tag| kept_part_size(tag, size)).filter(|_| route.to.traits.e_tag == ETagMeaning::ContentMd5);
     let part = kept.unwrap_or_else(|| PART.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB)));
     let hashes = Hashes {
-        whole: source.tag.md5().map(|_| Md5::new()),
+        whole: said.map(|_| Md5::new()),
         parts: (kept.is_none() && route.to.traits.e_tag == ETagMeaning::ContentMd5).then(Vec::new),
     };
 
@@ -57,7 +62,10 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64, tag: 
             return Err(error);
         }
     };
-    let verified = hashes.verify(&source.tag, &result)?;
+    let verified = hashes.verify(said, &source.tag, &result)?;
+    if kept.is_some() && verified != Verified::EndToEnd {
+        return Err(verify::corrupt("the target's ETag is not the source's although the parts are as many"));
+    }
     Ok(Written { bytes: source.size, source, result, verified, lost_attributes })
 }
 
@@ -152,10 +160,10 @@ impl Hashes {
         hashed.await.map_err(|e| Error::new(ErrorKind::Internal, format!("hashing failed: {e}")))
     }
 
-    fn verify(self, source: &Tag, result: &PutResult) -> Result<Verified> {
+    fn verify(self, said: Option<ContentMd5>, source: &Tag, result: &PutResult) -> Result<Verified> {
         let target = Tag::new(result.e_tag.as_deref(), ETagMeaning::ContentMd5);
         let whole = self.whole.map(|whole| ContentMd5(whole.finalize().into()));
-        let read = match verify::read(source, whole)? {
+        let read = match verify::read(said, whole)? {
             true => Verified::OneSide,
             false if source.same_content(&target) => Verified::EndToEnd,
             false => Verified::Length,

@@ -6,7 +6,7 @@ use cloud_core::{Error, ErrorKind, Result, StreamedBody};
 use futures::StreamExt;
 use object_store::{GetOptions, ObjectStore, path::Path};
 
-use super::{Route, STREAM, Written, resuming, verify};
+use super::{Route, STREAM, Written, resuming, said, verify};
 
 pub(super) async fn copy(route: &Route, from: &Path, to: &Path) -> Result<Written> {
     let gates = &route.gates;
@@ -15,8 +15,9 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path) -> Result<Writte
     let got = route.from.store.get_opts(from, GetOptions::default()).await?;
     let (attributes, lost_attributes) = route.attributes(&got);
     let source = route.seen(&got.meta);
+    let said = said(&got, &source);
 
-    let passing = Arc::new(Mutex::new(verify::Passing::new(&source, &route.to.traits)));
+    let passing = Arc::new(Mutex::new(verify::Passing::new(said, &route.to.traits)));
     let broken = Arc::new(Mutex::new(None));
     let (hash, failed, gate) = (passing.clone(), broken.clone(), gates.clone());
     let chunks = resuming::body(&route.from.store, from, got, route.stall);
@@ -32,7 +33,7 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path) -> Result<Writte
         }
     });
     let body = StreamedBody::new(source.size, chunks.boxed());
-    let mut options = route.put_options(attributes, &source);
+    let mut options = route.put_options(attributes, said);
     options.extensions.insert(body.clone());
     gates.request().await;
     let put = route.to.store.put_opts(to, body.stand_in(), options).await;
@@ -49,7 +50,7 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path) -> Result<Writte
         )));
     }
     let passed = passing.lock().unwrap_or_else(PoisonError::into_inner).clone().finish();
-    let verified = verify::verify(&source.tag, passed, &route.to.traits, &result)?;
+    let verified = verify::verify(said, &source.tag, passed, &route.to.traits, &result)?;
     Ok(Written { bytes: source.size, source, result, verified, lost_attributes })
 }
 

@@ -8,7 +8,7 @@ use md5::{Digest as _, Md5};
 use object_store::PutResult;
 use serde::{Deserialize, Serialize};
 
-use crate::sync::entry::{Seen, Tag};
+use crate::sync::entry::Tag;
 
 /// How far a copy was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,9 +27,8 @@ pub enum Verified {
 pub(super) struct Passing(Option<Md5>);
 
 impl Passing {
-    pub(super) fn new(source: &Seen, target: &ObjectTraits) -> Self {
-        let known = source.tag.md5().is_some();
-        Self((known != says_md5(target)).then(Md5::new))
+    pub(super) fn new(said: Option<ContentMd5>, target: &ObjectTraits) -> Self {
+        Self((said.is_some() != says_md5(target)).then(Md5::new))
     }
 
     /// For a body that is not the source's own, of which only the target can say the MD5.
@@ -38,8 +37,8 @@ impl Passing {
     }
 
     /// For a body that is not written as it was read.
-    pub(super) fn reading(source: &Seen) -> Self {
-        Self(source.tag.md5().map(|_| Md5::new()))
+    pub(super) fn reading(said: Option<ContentMd5>) -> Self {
+        Self(said.map(|_| Md5::new()))
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
@@ -57,30 +56,29 @@ fn says_md5(target: &ObjectTraits) -> bool {
     target.e_tag == ETagMeaning::ContentMd5 || target.put_answers_md5
 }
 
-/// Compares what source, passing bytes and target say.
+/// Compares what source, passing bytes and target say; `said` is the MD5 that the source says of the object.
 ///
 /// # Errors
 /// [`Corrupt`](ErrorKind::Corrupt) if they contradict each other.
 pub(super) fn verify(
+    said: Option<ContentMd5>,
     source: &Tag,
     passed: Option<ContentMd5>,
     target: &ObjectTraits,
     result: &PutResult,
 ) -> Result<Verified> {
-    let tag = Tag::new(result.e_tag.as_deref(), target.e_tag);
+    let meaning = result.extensions.get().copied().unwrap_or(target.e_tag);
+    let tag = Tag::new(result.e_tag.as_deref(), meaning);
     let wrote = tag.md5().or(result.extensions.get::<ContentMd5>().copied());
-    let read = source.md5();
-    self::read(source, passed)?;
-    match (read, passed, wrote) {
+    read(said, passed)?;
+    match (said, passed, wrote) {
         (Some(read), _, Some(wrote)) if read == wrote => Ok(Verified::EndToEnd),
         (None, Some(passed), Some(wrote)) if passed == wrote => Ok(Verified::OneSide),
         (Some(_), _, Some(_)) | (None, Some(_), Some(_)) => {
-            // With a customer's key, 32 digits are no MD5: what the store has checked is worth more than what it says.
-            match target.put_checks_md5 && read.is_some() {
-                true => Ok(Verified::EndToEnd),
-                false => Err(corrupt("what the target says that it has is not what was sent")),
-            }
+            Err(corrupt("what the target says that it has is not what was sent"))
         }
+        // It says nothing, and has refused anything else.
+        (Some(_), _, None) if target.put_checks_md5 => Ok(Verified::EndToEnd),
         (Some(_), Some(_), None) => Ok(Verified::OneSide),
         _ if source.same_content(&tag) => Ok(Verified::EndToEnd),
         _ => Ok(Verified::Length),
@@ -91,8 +89,8 @@ pub(super) fn verify(
 ///
 /// # Errors
 /// [`Corrupt`](ErrorKind::Corrupt) if they differ.
-pub(super) fn read(source: &Tag, passed: Option<ContentMd5>) -> Result<bool> {
-    match (source.md5(), passed) {
+pub(super) fn read(said: Option<ContentMd5>, passed: Option<ContentMd5>) -> Result<bool> {
+    match (said, passed) {
         (Some(said), Some(passed)) if said != passed => {
             Err(corrupt("what was read is not what the source says that it has"))
         }
