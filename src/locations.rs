@@ -1,7 +1,10 @@
 //! Where a sync job's locations are found: at a URL, or in a bucket of a registered cloud.
 
 use async_trait::async_trait;
-use cloud_core::{CloudId, Clouds, Error, ObjectLocation, Provider, Region, ResourceId, ResourceKind, Result, Transport};
+use cloud_core::{
+    CloudId, Clouds, Error, ObjectLocation, Provider, Region, ResourceId, ResourceKind, Result,
+    Transport,
+};
 use cloud_objects::OpenOptions;
 use cloud_patterns::sync::OpenLocation;
 
@@ -34,9 +37,14 @@ impl UrlLocations {
 
     async fn registered(&self, name: &str, rest: &str) -> Result<ObjectLocation> {
         let mut parts = rest.splitn(4, '/');
-        let (Some(cloud), Some(region), Some(bucket)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(cloud), Some(region), Some(bucket)) = (parts.next(), parts.next(), parts.next())
+        else {
             let accepted = "cloud://CLOUD/REGION/BUCKET or cloud://CLOUD/REGION/BUCKET/PREFIX";
-            return Err(Error::invalid("location", format_args!("'{name}' does not name a bucket"), accepted));
+            return Err(Error::invalid(
+                "location",
+                format_args!("'{name}' does not name a bucket"),
+                accepted,
+            ));
         };
         let prefix = parts.next().unwrap_or_default().trim_end_matches('/');
         let prefix = object_store::path::Path::parse(prefix).map_err(object_store::Error::from)?;

@@ -462,7 +462,9 @@ impl From<object_store::Error> for Error {
         }
         let kind = match &error {
             // Azure says it by the status of what exists already.
-            Os::AlreadyExists { .. } | Os::Generic { .. } if has_code(&error, &QUOTA_CODES) => ErrorKind::QuotaExceeded,
+            Os::AlreadyExists { .. } | Os::Generic { .. } if has_code(&error, &QUOTA_CODES) => {
+                ErrorKind::QuotaExceeded
+            }
             Os::NotFound { .. } => ErrorKind::NotFound,
             Os::InvalidPath { .. } => ErrorKind::InvalidInput,
             Os::NotSupported { .. } | Os::NotImplemented { .. } => ErrorKind::Unsupported,
@@ -576,9 +578,16 @@ mod tests {
     #[test]
     fn the_status_of_a_store_s_answer_tells_what_went_wrong() {
         let of = |text: &str| {
-            Error::from(object_store::Error::Generic { store: "S3", source: text.to_owned().into() }).kind()
+            Error::from(object_store::Error::Generic {
+                store: "S3",
+                source: text.to_owned().into(),
+            })
+            .kind()
         };
-        assert_eq!(of("Server returned non-2xx status code: 503 Slow Down: "), ErrorKind::RateLimited);
+        assert_eq!(
+            of("Server returned non-2xx status code: 503 Slow Down: "),
+            ErrorKind::RateLimited
+        );
         assert_eq!(of("Server returned non-2xx status code: 500: "), ErrorKind::Unavailable);
         assert_eq!(of("Server returned non-2xx status code: 507: "), ErrorKind::StorageFull);
         assert_eq!(of("something else"), ErrorKind::Internal);

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cloud_patterns::sync::{
-    Comparison, Compression, ConflictResolution, DeletionPolicy, FilterSpec, Shards, SyncMode, SyncPolicy, TransferLimits,
+    Comparison, Compression, ConflictResolution, DeletionPolicy, FilterSpec, Shards, SyncMode,
+    SyncPolicy, TransferLimits,
 };
 
 use crate::Result;
@@ -145,7 +146,11 @@ impl Arguments {
             conflict_resolution: self.conflicts.into(),
             comparison: self.compare.into(),
             compression: self.compress.map_or(Compression::None, Compression::from),
-            filter: FilterSpec { include: self.include.clone(), exclude: self.exclude.clone(), ..FilterSpec::default() },
+            filter: FilterSpec {
+                include: self.include.clone(),
+                exclude: self.exclude.clone(),
+                ..FilterSpec::default()
+            },
             deletion: DeletionPolicy {
                 max_count: self.max_delete.unwrap_or(deletion.max_count),
                 max_share: self.max_delete_share.unwrap_or(deletion.max_share),
@@ -166,7 +171,9 @@ impl Arguments {
     pub(crate) fn first_shard(&self) -> Result<u16> {
         match (self.shard, std::env::var("JOB_COMPLETION_INDEX")) {
             (Some(shard), _) => Ok(shard),
-            (None, Ok(index)) => Ok(index.parse().map_err(|e| format!("JOB_COMPLETION_INDEX '{index}': {e}"))?),
+            (None, Ok(index)) => {
+                Ok(index.parse().map_err(|e| format!("JOB_COMPLETION_INDEX '{index}': {e}"))?)
+            }
             (None, Err(_)) => Ok(0),
         }
     }

@@ -40,7 +40,10 @@ impl Bar {
             self.bar.set_length(now.queued);
             self.bar.set_position(now.copied);
             let left = match now.left {
-                Some(left) => format!("{} left", humantime::format_duration(Duration::from_secs(left.as_secs()))),
+                Some(left) => format!(
+                    "{} left",
+                    humantime::format_duration(Duration::from_secs(left.as_secs()))
+                ),
                 None => "listing".to_owned(),
             };
             self.bar.set_message(format!(
@@ -64,7 +67,9 @@ pub(crate) struct Lines {
 impl SyncObserver for Lines {
     fn event(&self, event: SyncEvent) {
         let line = match event {
-            SyncEvent::Decided { key, action, reason, bytes } if self.decisions || action == Action::Report => {
+            SyncEvent::Decided { key, action, reason, bytes }
+                if self.decisions || action == Action::Report =>
+            {
                 format!("{}\t{}\t{bytes}\t{reason}", word(action), key.escape_debug())
             }
             SyncEvent::Copied { key, bytes } => format!("copied\t{}\t{bytes}", key.escape_debug()),

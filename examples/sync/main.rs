@@ -9,7 +9,11 @@ mod arguments;
 mod bar;
 mod manifest;
 
-use std::{error::Error, process::ExitCode, sync::{Arc, atomic::Ordering}};
+use std::{
+    error::Error,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+};
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -58,7 +62,8 @@ async fn sync(arguments: &Arguments) -> Result<bool> {
     // What does not help within seconds is tried again by the sync itself, which sees then that the store is slow.
     options.retry.max_retries = 3;
     let locations = Arc::new(UrlLocations::new(options));
-    let service = SyncService::new(store(arguments).await?, locations, Arc::new(SystemClock), worker());
+    let service =
+        SyncService::new(store(arguments).await?, locations, Arc::new(SystemClock), worker());
     let policy = arguments.policy()?;
     let job = service.setup_cross_cloud_data_sync(source, target, &policy).await?;
 

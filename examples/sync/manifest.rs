@@ -2,7 +2,10 @@
 
 use cloud_patterns::sync::IndexedJob;
 
-use crate::{Result, arguments::{Arguments, Manifest}};
+use crate::{
+    Result,
+    arguments::{Arguments, Manifest},
+};
 
 pub(crate) fn yaml(arguments: &Arguments, wanted: &Manifest) -> Result<String> {
     let policy = arguments.policy()?;

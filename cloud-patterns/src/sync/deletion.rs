@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
+    entry::{Entry, Tag},
     listing::below,
     policy::{Compression, DeletionPolicy, SyncMode},
     progress::SyncEvent,
     report::SideTotal,
     scan::{CompleteScan, Doomed},
-    entry::{Entry, Tag},
 };
 
 /// How many requests of moving to the trash are on their way at once.
@@ -24,7 +24,10 @@ const AT_ONCE: usize = 32;
 /// # Errors
 /// [`PolicyDenied`](ErrorKind::PolicyDenied) if a side would lose more than it may; nothing was deleted then.
 pub(super) fn check(scan: &CompleteScan, policy: &DeletionPolicy) -> Result<()> {
-    let sides = [("target", scan.target, scan.doomed_count[0]), ("source", scan.source, scan.doomed_count[1])];
+    let sides = [
+        ("target", scan.target, scan.doomed_count[0]),
+        ("source", scan.source, scan.doomed_count[1]),
+    ];
     for (side, total, count) in sides {
         if let Some(limit) = exceeded(total, count, policy) {
             let message = format!(
@@ -70,7 +73,12 @@ impl Remover {
     }
 
     /// Deletes what the scan doomed on this side. It takes the scan, because only a complete one may lead to deletions.
-    pub(super) async fn run(&self, scan: &CompleteScan, at_source: bool, mut each: impl FnMut(Removed)) {
+    pub(super) async fn run(
+        &self,
+        scan: &CompleteScan,
+        at_source: bool,
+        mut each: impl FnMut(Removed),
+    ) {
         let doomed = scan.doomed.iter().filter(|doomed| doomed.at_source == at_source);
         let checked = self.mode == SyncMode::Bidirectional || self.trash.is_some();
         if checked || self.compression == Compression::Suffix {
@@ -85,16 +93,23 @@ impl Remover {
     }
 
     /// Many in a request, where the store can.
-    async fn in_bulk<'a>(&self, entries: impl Iterator<Item = &'a Entry>, mut each: impl FnMut(Removed)) {
+    async fn in_bulk<'a>(
+        &self,
+        entries: impl Iterator<Item = &'a Entry>,
+        mut each: impl FnMut(Removed),
+    ) {
         let below = below(&self.location.prefix);
-        let paths: Vec<_> =
-            entries.map(|entry| (entry.key.clone(), Path::parse(format!("{below}{}", entry.key)))).collect();
-        let good: Vec<_> = paths.iter().filter_map(|(_, path)| path.as_ref().ok().cloned()).map(Ok).collect();
+        let paths: Vec<_> = entries
+            .map(|entry| (entry.key.clone(), Path::parse(format!("{below}{}", entry.key))))
+            .collect();
+        let good: Vec<_> =
+            paths.iter().filter_map(|(_, path)| path.as_ref().ok().cloned()).map(Ok).collect();
         let mut failed = std::collections::HashMap::new();
         let mut answers = self.location.store.delete_stream(stream::iter(good).boxed());
         let mut number = 0;
         // Stores answer in the order in which they were asked.
-        let asked: Vec<_> = paths.iter().filter(|(_, path)| path.is_ok()).map(|(key, _)| key).collect();
+        let asked: Vec<_> =
+            paths.iter().filter(|(_, path)| path.is_ok()).map(|(key, _)| key).collect();
         while let Some(answer) = answers.next().await {
             let error = match answer {
                 Ok(_) | Err(object_store::Error::NotFound { .. }) => None,
@@ -106,14 +121,16 @@ impl Remover {
             number += 1;
         }
         let missing = asked.len().saturating_sub(number);
-        let unanswered: std::collections::HashSet<_> = asked.into_iter().rev().take(missing).cloned().collect();
+        let unanswered: std::collections::HashSet<_> =
+            asked.into_iter().rev().take(missing).cloned().collect();
         for (key, path) in paths {
             let removed = match (path, failed.remove(&key)) {
                 (Err(error), _) => Err(object_store::Error::from(error).into()),
                 (_, Some(error)) => Err(error),
-                _ if unanswered.contains(&key) => {
-                    Err(Error::new(ErrorKind::Unavailable, "the store did not say whether it was deleted"))
-                }
+                _ if unanswered.contains(&key) => Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the store did not say whether it was deleted",
+                )),
                 _ => Ok(()),
             };
             each((key, removed));
@@ -122,16 +139,24 @@ impl Remover {
 
     async fn one(&self, doomed: &Doomed) -> Removed {
         let key = &doomed.entry.key;
-        (key.clone(), self.remove(&doomed.entry).await.map_err(|e| e.context(format_args!("deleting '{key}'"))))
+        (
+            key.clone(),
+            self.remove(&doomed.entry)
+                .await
+                .map_err(|e| e.context(format_args!("deleting '{key}'"))),
+        )
     }
 
     async fn remove(&self, entry: &Entry) -> Result<()> {
         let store = &self.location.store;
         let below = below(&self.location.prefix);
-        let path = |name: &str| Path::parse(format!("{below}{name}")).map_err(object_store::Error::from);
+        let path =
+            |name: &str| Path::parse(format!("{below}{name}")).map_err(object_store::Error::from);
         let mut there = path(&entry.key)?;
         let found = match store.head(&there).await {
-            Err(object_store::Error::NotFound { .. }) if self.compression == Compression::Suffix => {
+            Err(object_store::Error::NotFound { .. })
+                if self.compression == Compression::Suffix =>
+            {
                 there = path(&format!("{}.zst", entry.key))?;
                 store.head(&there).await
             }
@@ -143,7 +168,8 @@ impl Remover {
             Err(error) => return Err(error.into()),
         };
         let now = Entry::new(&entry.key, &meta, self.location.traits.e_tag);
-        let same = now.size == entry.size && (now.tag == entry.tag && now.tag != Tag::None || now.modified == entry.modified);
+        let same = now.size == entry.size
+            && (now.tag == entry.tag && now.tag != Tag::None || now.modified == entry.modified);
         if !same {
             let message = "it changed after it was listed, so it was not deleted";
             return Err(Error::new(ErrorKind::Conflict, message));

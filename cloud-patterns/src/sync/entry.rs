@@ -120,6 +120,11 @@ impl Entry {
         let nanos = i128::from(meta.last_modified.timestamp()) * 1_000_000_000
             + i128::from(meta.last_modified.timestamp_subsec_nanos());
         let modified = Timestamp::from_nanosecond(nanos).unwrap_or(Timestamp::MIN);
-        Self { key: key.into(), size: meta.size, modified, tag: Tag::new(meta.e_tag.as_deref(), meaning) }
+        Self {
+            key: key.into(),
+            size: meta.size,
+            modified,
+            tag: Tag::new(meta.e_tag.as_deref(), meaning),
+        }
     }
 }

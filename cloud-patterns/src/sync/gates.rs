@@ -38,12 +38,17 @@ impl Gates {
         let some = |field, value: u64| {
             let value = u32::try_from(value).unwrap_or(u32::MAX);
             NonZeroU32::new(value).ok_or_else(|| {
-                Error::invalid(field, "is 0: nothing would ever be copied", "1 or more, or nothing for no limit")
+                Error::invalid(
+                    field,
+                    "is 0: nothing would ever be copied",
+                    "1 or more, or nothing for no limit",
+                )
             })
         };
         some("limits.memory_bytes", u64::from(units))?;
         let bandwidth = limits.bytes_per_second.map(|bytes| bytes.div_ceil(UNIT));
-        let bandwidth = bandwidth.map(|units| some("limits.bytes_per_second", units)).transpose()?;
+        let bandwidth =
+            bandwidth.map(|units| some("limits.bytes_per_second", units)).transpose()?;
         let requests = limits.requests_per_second.map(u64::from);
         let requests = requests.map(|n| some("limits.requests_per_second", n)).transpose()?;
         let limiter = |per_second| RateLimiter::direct(Quota::per_second(per_second));
@@ -114,7 +119,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bandwidth_is_kept_also_by_what_is_larger_than_a_second_of_it() {
-        let limits = TransferLimits { bytes_per_second: Some(1 << 20), ..TransferLimits::default() };
+        let limits =
+            TransferLimits { bytes_per_second: Some(1 << 20), ..TransferLimits::default() };
         let gates = Gates::new(&limits).unwrap();
         assert_eq!(gates.moved(), 0);
         gates.bytes(1 << 19).await;
@@ -132,6 +138,8 @@ mod tests {
     #[test]
     fn a_limit_of_zero_is_refused_by_name() {
         let limits = TransferLimits { requests_per_second: Some(0), ..TransferLimits::default() };
-        assert!(Gates::new(&limits).unwrap_err().to_string().contains("limits.requests_per_second"));
+        assert!(
+            Gates::new(&limits).unwrap_err().to_string().contains("limits.requests_per_second")
+        );
     }
 }

@@ -84,7 +84,11 @@ impl SyncJob {
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput), naming the field, its problem and what is accepted.
-    pub fn new(source: &ObjectLocation, target: &ObjectLocation, policy: &SyncPolicy) -> Result<Self> {
+    pub fn new(
+        source: &ObjectLocation,
+        target: &ObjectLocation,
+        policy: &SyncPolicy,
+    ) -> Result<Self> {
         policy.validate()?;
         check_pair(source, target)?;
         for (field, location) in [("source", source), ("target", target)] {
@@ -93,7 +97,8 @@ impl SyncJob {
         check_compression(target, policy)?;
         let name = format!("{}\n{}", source.name, target.name);
         let digest = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string();
-        let id = format!("sync-{}-{}-{}", source.traits.provider, target.traits.provider, &digest[..12]);
+        let id =
+            format!("sync-{}-{}-{}", source.traits.provider, target.traits.provider, &digest[..12]);
         let encrypted = |location: &ObjectLocation| location.traits.transport != Transport::Plain;
         Ok(Self {
             id,
@@ -125,7 +130,11 @@ fn check_pair(source: &ObjectLocation, target: &ObjectLocation) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::invalid("target", format_args!("'{}' {problem}", target.name), "a place outside of the source"))
+    Err(Error::invalid(
+        "target",
+        format_args!("'{}' {problem}", target.name),
+        "a place outside of the source",
+    ))
 }
 
 fn within(inner: &ObjectLocation, outer: &ObjectLocation) -> bool {
@@ -135,7 +144,8 @@ fn within(inner: &ObjectLocation, outer: &ObjectLocation) -> bool {
 /// Folders have no prefix: their names say which is in which.
 fn folder_within(inner: &ObjectLocation, outer: &ObjectLocation) -> bool {
     let outer = outer.name.trim_end_matches('/');
-    outer.starts_with("file://") && inner.name.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    outer.starts_with("file://")
+        && inner.name.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn check_transport(field: &str, location: &ObjectLocation, policy: &SyncPolicy) -> Result<()> {
@@ -184,7 +194,11 @@ pub(super) fn check_id(id: &str) -> Result<()> {
     let good = id.starts_with("sync-") && id.len() <= 100;
     match good && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
         true => Ok(()),
-        false => Err(Error::invalid("job", format_args!("'{id}' is no id of a sync job"), "what the set-up returned")),
+        false => Err(Error::invalid(
+            "job",
+            format_args!("'{id}' is no id of a sync job"),
+            "what the set-up returned",
+        )),
     }
 }
 

@@ -52,7 +52,11 @@ impl IndexedJob {
             return Err(Error::invalid("workers", "is 0", "1 or more"));
         }
         if self.image.is_empty() || self.image.chars().any(char::is_whitespace) {
-            return Err(Error::invalid("image", format_args!("'{}' is none", self.image), "a reference of an image"));
+            return Err(Error::invalid(
+                "image",
+                format_args!("'{}' is none", self.image),
+                "a reference of an image",
+            ));
         }
         let labels = json!({ "app.kubernetes.io/name": "multicloud-sync", "app.kubernetes.io/instance": self.name });
         Ok(json!({
@@ -102,7 +106,10 @@ fn check_label(field: &str, name: &str) -> Result<()> {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let ends = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
     let bytes = name.as_bytes();
-    let fine = bytes.len() <= 63 && bytes.iter().copied().all(good) && ends(bytes.first()) && ends(bytes.last());
+    let fine = bytes.len() <= 63
+        && bytes.iter().copied().all(good)
+        && ends(bytes.first())
+        && ends(bytes.last());
     match fine {
         true => Ok(()),
         false => Err(Error::invalid(

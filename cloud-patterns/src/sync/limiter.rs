@@ -77,7 +77,8 @@ impl Limiter {
 
     /// A store asked for less. Once per second at most: all that were on their way hear the same.
     pub(super) fn throttled(&mut self, now: Instant) {
-        let heard = self.backed_off.is_some_and(|at| now.duration_since(at) < Duration::from_secs(1));
+        let heard =
+            self.backed_off.is_some_and(|at| now.duration_since(at) < Duration::from_secs(1));
         if !heard {
             self.backed_off = Some(now);
             self.probing = false;

@@ -129,7 +129,8 @@ impl Reader {
                 return Ok(());
             }
             let Some(folder) = crowded else { continue };
-            let folder = Path::parse(format!("{}{folder}", self.below)).map_err(|e| self.failed(e.into()))?;
+            let folder = Path::parse(format!("{}{folder}", self.below))
+                .map_err(|e| self.failed(e.into()))?;
             let whole = folder == self.folder;
             if !whole && !self.location.traits.list_from {
                 continue;
@@ -153,11 +154,14 @@ impl Reader {
     /// Lists what is left of a folder, several of its folders at once.
     async fn folders(&mut self, folder: &Path) -> Result<()> {
         let prefix = (!folder.as_ref().is_empty()).then_some(folder);
-        let listed = self.location.store.list_with_delimiter(prefix).await.map_err(|e| self.failed(e))?;
+        let listed =
+            self.location.store.list_with_delimiter(prefix).await.map_err(|e| self.failed(e))?;
         let mut nodes = nodes(listed);
         let mut ahead: VecDeque<Opened> = VecDeque::new();
         loop {
-            while ahead.len() < FOLDERS && let Some(node) = nodes.pop() {
+            while ahead.len() < FOLDERS
+                && let Some(node) = nodes.pop()
+            {
                 ahead.extend(self.open(node));
             }
             match ahead.pop_front() {
@@ -259,8 +263,10 @@ fn crowded_folder(chunk: &[Entry]) -> Option<String> {
         return None;
     }
     let same = first.key.bytes().zip(last.key.bytes()).take_while(|(a, b)| a == b).count();
-    let folder = first.key[..first.key.floor_char_boundary(same)].rfind('/').map_or(0, |slash| slash + 1);
-    let mut folders: Vec<_> = chunk.iter().filter_map(|entry| Some(entry.key[folder..].split_once('/')?.0)).collect();
+    let folder =
+        first.key[..first.key.floor_char_boundary(same)].rfind('/').map_or(0, |slash| slash + 1);
+    let mut folders: Vec<_> =
+        chunk.iter().filter_map(|entry| Some(entry.key[folder..].split_once('/')?.0)).collect();
     let in_folders = folders.len();
     folders.dedup();
     let crowded = in_folders * 2 > CHUNK && folders.len() <= FEW;
@@ -313,7 +319,8 @@ enum Node {
 
 /// What is in a folder, the first last. The keys in a folder begin with its name and a slash, which is what it is ordered by.
 fn nodes(listed: ListResult) -> Vec<Node> {
-    let folders = listed.common_prefixes.into_iter().map(|path| (format!("{path}/"), Node::Folder(path)));
+    let folders =
+        listed.common_prefixes.into_iter().map(|path| (format!("{path}/"), Node::Folder(path)));
     let objects = listed.objects.into_iter();
     let objects = objects.map(|meta| (meta.location.to_string(), Node::Object(meta)));
     let mut nodes: Vec<_> = folders.chain(objects).collect();
@@ -385,7 +392,11 @@ mod tests {
             let range = KeyRange { after: after.map(str::to_owned), through: Some("zoo/z".into()) };
             for from in [true, false] {
                 let location = location(&all, "", true, from).await;
-                assert_eq!(keys(&location, &range).await, sorted(all.clone(), &range), "{after:?} {from}");
+                assert_eq!(
+                    keys(&location, &range).await,
+                    sorted(all.clone(), &range),
+                    "{after:?} {from}"
+                );
             }
         }
         let chunk = (0..CHUNK).map(|n| Entry {

@@ -113,7 +113,10 @@ mod tests {
         for key in keys {
             store.put(&key.as_str().into(), "x".into()).await.unwrap();
         }
-        Ordered::begin(&ObjectLocation::new("memory", Arc::new(store), "".into()), &KeyRange::default())
+        Ordered::begin(
+            &ObjectLocation::new("memory", Arc::new(store), "".into()),
+            &KeyRange::default(),
+        )
     }
 
     async fn state(keys: &Keys) -> StateReader {
@@ -121,7 +124,11 @@ mod tests {
         let lease = store.acquire("job", "worker", Duration::from_secs(60)).await.unwrap().unwrap();
         let place = StatePlace { store, job: "sync-a".into(), shard: 0 };
         let seen = Seen { size: 1, modified: Timestamp::UNIX_EPOCH, tag: Tag::None };
-        let agreed = |key: &String| Agreed { key: key.as_str().into(), source: seen.clone(), target: seen.clone() };
+        let agreed = |key: &String| Agreed {
+            key: key.as_str().into(),
+            source: seen.clone(),
+            target: seen.clone(),
+        };
         let (_, mut writer) = place.open(lease.fence.clone()).await.unwrap();
         let (through, entries) = ("~".into(), keys.iter().map(agreed).collect());
         writer.write(vec![Commit::Window { through, entries }]).await.unwrap();
@@ -131,7 +138,8 @@ mod tests {
 
     async fn check(sides: [Keys; 3]) {
         let [source, target, agreed] = &sides;
-        let mut merge = Merge::new(listing(source).await, listing(target).await, state(agreed).await);
+        let mut merge =
+            Merge::new(listing(source).await, listing(target).await, state(agreed).await);
         let mut merged = BTreeMap::new();
         let mut last = String::new();
         while let Some(item) = merge.next().await.unwrap() {

@@ -60,7 +60,11 @@ impl ActionHandler for SyncObjects {
         let input: Input = call.read()?;
         let report = self.0.run(&input.job, &RunOptions::default()).await?;
         report.check()?;
-        let outputs = [("copied", report.copied), ("deleted", report.deleted), ("bytes", report.bytes_written)];
+        let outputs = [
+            ("copied", report.copied),
+            ("deleted", report.deleted),
+            ("bytes", report.bytes_written),
+        ];
         let outputs = outputs.map(|(name, figure)| (name.to_owned(), figure.to_string()));
         Ok(Applied { outputs: outputs.into_iter().collect(), catalog: Vec::new() })
     }
@@ -70,7 +74,12 @@ impl ActionHandler for SyncObjects {
     }
 
     fn permissions(&self) -> Vec<&'static str> {
-        vec!["storage.list_objects", "storage.get_object", "storage.put_object", "storage.delete_object"]
+        vec![
+            "storage.list_objects",
+            "storage.get_object",
+            "storage.put_object",
+            "storage.delete_object",
+        ]
     }
 }
 
@@ -80,7 +89,12 @@ impl SyncService {
     ///
     /// # Errors
     /// As [`run`](Self::run) has them; too many deletions are refused here already.
-    pub async fn plan(&self, job: &str, cloud: &CloudId, options: &RunOptions) -> Result<(Plan, SyncReport)> {
+    pub async fn plan(
+        &self,
+        job: &str,
+        cloud: &CloudId,
+        options: &RunOptions,
+    ) -> Result<(Plan, SyncReport)> {
         let options = RunOptions { dry_run: true, ..options.clone() };
         let report = self.run(job, &options).await?;
         let kept = self.job(job).await?;
@@ -89,7 +103,10 @@ impl SyncService {
             id: "sync".to_owned(),
             component: job.to_owned(),
             cloud: cloud.clone(),
-            action: Action::Call { handler: SyncObjects::NAME.to_owned(), input: json!(Input { job: job.to_owned() }) },
+            action: Action::Call {
+                handler: SyncObjects::NAME.to_owned(),
+                input: json!(Input { job: job.to_owned() }),
+            },
             depends_on: Vec::new(),
             monthly_cost: None,
         };

@@ -131,7 +131,10 @@ impl SyncReport {
     pub fn check(&self) -> Result<(), Error> {
         use cloud_core::ErrorKind::{Conflict, Internal};
         let of = |named: &Named, kind, what: &str| {
-            let first = named.first.first().map_or(String::new(), |(key, why)| format!(", the first '{key}': {why}"));
+            let first = named
+                .first
+                .first()
+                .map_or(String::new(), |(key, why)| format!(", the first '{key}': {why}"));
             Error::new(kind, format!("{} {what}{first}", named.count))
         };
         match (self.failed.count, self.conflicts.count) {
@@ -208,7 +211,13 @@ impl fmt::Display for SyncReport {
         row("source", side(self.source));
         row("target before", side(self.target));
         row("unchanged", self.unchanged.to_string());
-        row("copied", format!("{} ({} bytes read, {} written)", self.copied, self.bytes_read, self.bytes_written));
+        row(
+            "copied",
+            format!(
+                "{} ({} bytes read, {} written)",
+                self.copied, self.bytes_read, self.bytes_written
+            ),
+        );
         let some = [
             ("copied back", self.copied_back),
             ("deleted", self.deleted),
@@ -223,7 +232,10 @@ impl fmt::Display for SyncReport {
         ];
         some.into_iter().filter(|(_, n)| *n > 0).for_each(|(name, n)| row(name, n.to_string()));
         let Verification { end_to_end, one_side, length } = self.verified;
-        row("verified", format!("{end_to_end} end to end, {one_side} on one side, {length} by length"));
+        row(
+            "verified",
+            format!("{end_to_end} end to end, {one_side} on one side, {length} by length"),
+        );
         if let (Some(started), Some(ended)) = (self.started, self.ended) {
             row("took", format!("{:.3} s", ended.duration_since(started).as_secs_f64()));
         }
@@ -231,7 +243,9 @@ impl fmt::Display for SyncReport {
             row("egress", cost.to_string());
         }
         write!(f, "{}", table.trim_fmt())?;
-        for (title, named) in [("conflict", &self.conflicts), ("refused", &self.refused), ("failed", &self.failed)] {
+        for (title, named) in
+            [("conflict", &self.conflicts), ("refused", &self.refused), ("failed", &self.failed)]
+        {
             for (key, what) in named.first.iter().take(20) {
                 let key = key.escape_debug();
                 write!(f, "\n{title}: {key}: {what}")?;

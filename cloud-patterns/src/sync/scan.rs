@@ -140,7 +140,13 @@ impl Scan {
         }
     }
 
-    fn take(&mut self, mut item: Item, window: &mut Window, end: &mut CompleteScan, cases: Option<&mut Cases>) {
+    fn take(
+        &mut self,
+        mut item: Item,
+        window: &mut Window,
+        end: &mut CompleteScan,
+        cases: Option<&mut Cases>,
+    ) {
         if window.keys == 0 {
             let [source_ahead, target_ahead] = self.clocks.each_ref().map(ClockSkew::get);
             self.rules.clocks = Clocks { source_ahead, target_ahead };
@@ -164,7 +170,11 @@ impl Scan {
             return window.leave_out(item);
         }
         let decision = decide(
-            &Sides { source: item.source.as_ref(), target: item.target.as_ref(), agreed: item.agreed.as_ref() },
+            &Sides {
+                source: item.source.as_ref(),
+                target: item.target.as_ref(),
+                agreed: item.agreed.as_ref(),
+            },
             &self.rules,
         );
         // Size and age are those of the object that something is to be done about.
@@ -189,7 +199,9 @@ impl Scan {
 
     fn act(&self, item: Item, decision: Decision, window: &mut Window, end: &mut CompleteScan) {
         let Item { source, target, agreed } = item;
-        if self.tell && !matches!(decision.action, Action::Nothing | Action::Record | Action::Forget) {
+        if self.tell
+            && !matches!(decision.action, Action::Nothing | Action::Record | Action::Forget)
+        {
             let entry = source.as_ref().or(target.as_ref());
             let moved = match decision.action {
                 Action::CopyToTarget | Action::KeepBoth => source.as_ref().map_or(0, |e| e.size),
@@ -204,7 +216,9 @@ impl Scan {
                 window.unchanged += 1;
                 window.changed = true;
                 let (seen, there) = (Seen::from(&source), Seen::from(&target));
-                window.slots.push(Slot { agreed: Some(Agreed { key: source.key, source: seen, target: there }) });
+                window.slots.push(Slot {
+                    agreed: Some(Agreed { key: source.key, source: seen, target: there }),
+                });
             }
             (Action::CopyToTarget, Some(entry), over) => {
                 window.work.push(Work { slot, entry, back: false, over, keep_as: None });

@@ -98,7 +98,8 @@ impl SyncService {
         target: &str,
         policy: &SyncPolicy,
     ) -> Result<String> {
-        let (source, target) = (self.locations.open(source).await?, self.locations.open(target).await?);
+        let (source, target) =
+            (self.locations.open(source).await?, self.locations.open(target).await?);
         let mut job = SyncJob::new(&source, &target, policy)?;
         let known = self.find(&job.id).await?;
         if let Some(known) = &known
@@ -110,8 +111,9 @@ impl SyncService {
         }
         if known.as_ref() != Some(&job) {
             let lease = self.lease(&job.id).await?;
-            let body = serde_json::to_value(&job)
-                .map_err(|e| Error::new(ErrorKind::Internal, format!("a job cannot be written: {e}")))?;
+            let body = serde_json::to_value(&job).map_err(|e| {
+                Error::new(ErrorKind::Internal, format!("a job cannot be written: {e}"))
+            })?;
             let record = vec![Record::new(body)];
             let written = self.store.append(&lease.fence, &SyncJob::stream(&job.id), record).await;
             self.store.release(&lease).await?;
@@ -149,8 +151,9 @@ impl SyncService {
         let Some(last) = entries.into_iter().last() else {
             return Ok(None);
         };
-        let job = serde_json::from_value(last.record.body)
-            .map_err(|e| Error::new(ErrorKind::Corrupt, format!("sync job '{id}' is unreadable: {e}")))?;
+        let job = serde_json::from_value(last.record.body).map_err(|e| {
+            Error::new(ErrorKind::Corrupt, format!("sync job '{id}' is unreadable: {e}"))
+        })?;
         Ok(Some(job))
     }
 
@@ -189,13 +192,22 @@ impl SyncService {
         for location in [&pair.source, &pair.target] {
             let refused = location.refused.take();
             report.refused.count += refused.count;
-            let why = |key| (key, format!("{} holds a key that cannot be named without changing it", location.name));
+            let why = |key| {
+                (
+                    key,
+                    format!(
+                        "{} holds a key that cannot be named without changing it",
+                        location.name
+                    ),
+                )
+            };
             report.refused.first.extend(refused.keys.into_iter().map(why));
         }
         report.job = job.id.clone();
         report.dry_run = options.dry_run;
         let bytes = if options.dry_run { report.bytes_written } else { report.bytes_read };
-        report.egress_cost = options.egress_per_gb.map(|price| price * rust_decimal::Decimal::from(bytes) / GB);
+        report.egress_cost =
+            options.egress_per_gb.map(|price| price * rust_decimal::Decimal::from(bytes) / GB);
         Ok(report)
     }
 
@@ -203,7 +215,8 @@ impl SyncService {
         let mut report = SyncReport::default();
         for (shard, range) in pair.ranges() {
             // Nothing is written, so it needs no right to write.
-            let fence = crate::engine::store::Fence { lease: format!("sync/{}", pair.job.id), epoch: 0 };
+            let fence =
+                crate::engine::store::Fence { lease: format!("sync/{}", pair.job.id), epoch: 0 };
             report += self.shard(pair, shard, &range, fence).await?;
         }
         Ok(report)
@@ -296,13 +309,21 @@ impl SyncService {
         let Some(entry) = self.store.read(&stream).try_next().await? else {
             return Ok(None);
         };
-        let report = serde_json::from_value(entry.record.body)
-            .map_err(|e| Error::new(ErrorKind::Corrupt, format!("the report of a sync is unreadable: {e}")))?;
+        let report = serde_json::from_value(entry.record.body).map_err(|e| {
+            Error::new(ErrorKind::Corrupt, format!("the report of a sync is unreadable: {e}"))
+        })?;
         Ok(Some(report))
     }
 
     /// Works on a shard as long as the lease can be kept.
-    async fn one_shard(&self, pair: &Pair<'_>, run: u64, shard: u16, range: &KeyRange, lease: &Lease) -> Result<()> {
+    async fn one_shard(
+        &self,
+        pair: &Pair<'_>,
+        run: u64,
+        shard: u16,
+        range: &KeyRange,
+        lease: &Lease,
+    ) -> Result<()> {
         let started = self.clock.now();
         let span = tracing::info_span!("sync_shard", job = %pair.job.id, shard);
         let mut report = tokio::select! {
@@ -310,8 +331,9 @@ impl SyncService {
             lost = self.keep(lease) => return Err(lost),
         };
         (report.started, report.ended) = (Some(started), Some(self.clock.now()));
-        let body = serde_json::to_value(&report)
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("a report cannot be written: {e}")))?;
+        let body = serde_json::to_value(&report).map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("a report cannot be written: {e}"))
+        })?;
         let stream = self.report_stream(pair, run, shard);
         self.store.append(&lease.fence, &stream, vec![Record::new(body)]).await.map(drop)
     }
@@ -324,7 +346,12 @@ impl SyncService {
             lease = match tokio::time::timeout(LEASE / 3, self.store.renew(&lease, LEASE)).await {
                 Ok(Ok(lease)) => lease,
                 Ok(Err(error)) => return error,
-                Err(_) => return Error::new(ErrorKind::Timeout, "the store did not prolong the lease in time"),
+                Err(_) => {
+                    return Error::new(
+                        ErrorKind::Timeout,
+                        "the store did not prolong the lease in time",
+                    );
+                }
             };
         }
     }
@@ -366,7 +393,8 @@ impl Pair<'_> {
 
     fn scan(&self, now: Timestamp) -> Result<Scan> {
         let policy = &self.job.policy;
-        let trash = policy.deletion.trash.as_deref().map(|trash| format!("{}/", trash.trim_matches('/')));
+        let trash =
+            policy.deletion.trash.as_deref().map(|trash| format!("{}/", trash.trim_matches('/')));
         Ok(Scan {
             rules: Rules {
                 mode: policy.mode,

@@ -23,7 +23,7 @@ use super::{
     report::SyncReport,
     scan::{CompleteScan, Scanned, Slot, Window, Work},
     state::{Commit, StateWriter},
-    transfer::{Arrived, Route},
+    transfer::{Arrived, Route, UNNAMEABLE},
 };
 
 /// How often single objects are taken down that no finished window contains.
@@ -112,10 +112,17 @@ impl Shard {
         drop(commits);
         let writer = match writing.await {
             Ok(written) => written?,
-            Err(error) => return Err(Error::new(ErrorKind::Internal, format!("the journal's task ended: {error}"))),
+            Err(error) => {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    format!("the journal's task ended: {error}"),
+                ));
+            }
         };
         let Some(scan) = scan? else {
-            return Err(fatal.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the run was stopped")));
+            return Err(
+                fatal.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the run was stopped"))
+            );
         };
         if let Some(fatal) = fatal {
             return Err(fatal);
@@ -167,7 +174,10 @@ impl Shard {
 }
 
 /// Writes what comes, as much as there is at once, until nobody sends any more.
-async fn write(mut writer: StateWriter, mut commits: mpsc::Receiver<Commit>) -> Result<StateWriter> {
+async fn write(
+    mut writer: StateWriter,
+    mut commits: mpsc::Receiver<Commit>,
+) -> Result<StateWriter> {
     let mut some = Vec::new();
     while commits.recv_many(&mut some, COMMITS).await > 0 {
         writer.write(std::mem::take(&mut some)).await?;
@@ -177,7 +187,10 @@ async fn write(mut writer: StateWriter, mut commits: mpsc::Receiver<Commit>) -> 
 
 impl Run<'_> {
     /// Copies until everything was scanned and nothing is on its way; `None` if it had to stop before.
-    async fn copy_all(&mut self, scanned: &mut mpsc::Receiver<Result<Scanned>>) -> Result<Option<CompleteScan>> {
+    async fn copy_all(
+        &mut self,
+        scanned: &mut mpsc::Receiver<Result<Scanned>>,
+    ) -> Result<Option<CompleteScan>> {
         let mut under_way = FuturesUnordered::new();
         let mut tick = tokio::time::interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -260,7 +273,8 @@ impl Run<'_> {
         self.shard.progress.seen(window.keys, work.len() as u64, bytes);
         if self.shard.dry_run {
             for work in &work {
-                *if work.back { &mut self.report.copied_back } else { &mut self.report.copied } += 1;
+                *if work.back { &mut self.report.copied_back } else { &mut self.report.copied } +=
+                    1;
                 self.report.bytes_written += work.entry.size;
             }
             return;
@@ -284,7 +298,10 @@ impl Run<'_> {
                 }
                 self.report.arrived(work.back, &arrived);
                 self.shard.progress.copied(work.entry.size);
-                self.shard.tell(|| SyncEvent::Copied { key: work.entry.key.clone(), bytes: arrived.written });
+                self.shard.tell(|| SyncEvent::Copied {
+                    key: work.entry.key.clone(),
+                    bytes: arrived.written,
+                });
                 agreed = Some(agree(work.entry.key, arrived, work.back));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => self.report.vanished += 1,
@@ -311,13 +328,19 @@ impl Run<'_> {
         if error.kind() == RateLimited {
             self.limiter.throttled(now);
         }
-        if error.kind() == InvalidInput {
+        if error.code() == Some(UNNAMEABLE) {
             self.report.refused.add(&work.entry.key, &error);
-            self.shard.tell(|| SyncEvent::Refused { key: work.entry.key.clone(), why: error.to_string() });
+            self.shard.tell(|| SyncEvent::Refused {
+                key: work.entry.key.clone(),
+                why: error.to_string(),
+            });
             return;
         }
         // The next object would fare no better.
-        if matches!(error.kind(), StorageFull | Unauthenticated | QuotaExceeded | PolicyDenied | BudgetExceeded) {
+        if matches!(
+            error.kind(),
+            StorageFull | Unauthenticated | QuotaExceeded | PolicyDenied | BudgetExceeded
+        ) {
             self.fatal.get_or_insert_with(|| error.clone());
         }
         self.report.failure(&work.entry.key, &error);

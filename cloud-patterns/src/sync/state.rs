@@ -204,7 +204,7 @@ impl StateReader {
     /// Those of the store; [`Corrupt`](ErrorKind::Corrupt).
     pub(super) async fn next(&mut self) -> Result<Option<Agreed>> {
         if self.head.is_none() {
-            self.head = self.from_layers().await?;
+            self.head = self.next_of_layers().await?;
         }
         let single = self.done.first_key_value().map(|(key, _)| &**key);
         match (single, self.head.as_ref().map(|agreed| &*agreed.key)) {
@@ -218,7 +218,7 @@ impl StateReader {
         }
     }
 
-    async fn from_layers(&mut self) -> Result<Option<Agreed>> {
+    async fn next_of_layers(&mut self) -> Result<Option<Agreed>> {
         while let Some(layer) = self.layers.front_mut() {
             while let Some(agreed) = layer.next(&*self.store).await? {
                 if self.said.as_deref().is_none_or(|said| *agreed.key > *said) {

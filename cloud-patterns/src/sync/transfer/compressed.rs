@@ -7,7 +7,8 @@ use bytes::Bytes;
 use cloud_core::{ContentMd5, Error, ErrorKind, Result};
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{
-    Attribute, Attributes, GetOptions, MultipartUpload, ObjectStore, PutMultipartOptions, path::Path,
+    Attribute, Attributes, GetOptions, MultipartUpload, ObjectStore, PutMultipartOptions,
+    path::Path,
 };
 
 use super::{HELD, Route, Verified, Written, parts, resuming, said, streamed, verify, whole};
@@ -41,7 +42,13 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64) -> Re
     let said = said(&got, &source);
     let mut body = resuming::body(&route.from.store, from, got, route.stall);
     let mut passing = verify::Passing::reading(said);
-    let first = take(route, &mut body, &mut passing, if source.size <= HELD { HELD as usize } else { SAMPLE }).await?;
+    let first = take(
+        route,
+        &mut body,
+        &mut passing,
+        if source.size <= HELD { HELD as usize } else { SAMPLE },
+    )
+    .await?;
     let packed = zip(first.clone()).await?;
     if packed.len() as f64 > first.len() as f64 * WORTH {
         return plain(route, from, to, source.size).await;
@@ -114,7 +121,12 @@ async fn put(
 }
 
 /// At most so many bytes of the body; what is over stays in the last chunk.
-async fn take(route: &Route, body: &mut Body, passing: &mut verify::Passing, most: usize) -> Result<Vec<u8>> {
+async fn take(
+    route: &Route,
+    body: &mut Body,
+    passing: &mut verify::Passing,
+    most: usize,
+) -> Result<Vec<u8>> {
     let mut taken = Vec::new();
     while taken.len() < most {
         let Some(chunk) = body.next().await else { break };

@@ -21,7 +21,10 @@ use std::{sync::Arc, time::Duration};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use cloud_core::{ContentMd5, ETagMeaning, Error, ErrorKind, ObjectLocation, Result, Retry};
 use jiff::Timestamp;
-use object_store::{Attribute, AttributeValue, Attributes, GetResult, ObjectMeta, ObjectStoreExt, PutOptions, PutResult, path::Path};
+use object_store::{
+    Attribute, AttributeValue, Attributes, GetResult, ObjectMeta, ObjectStoreExt, PutOptions,
+    PutResult, path::Path,
+};
 
 use super::{
     entry::{Entry, Seen, Tag},
@@ -125,7 +128,10 @@ impl Route {
         };
         match same {
             true => Ok(()),
-            false => Err(Error::new(ErrorKind::Conflict, "it changed after it was listed, so it was not overwritten")),
+            false => Err(Error::new(
+                ErrorKind::Conflict,
+                "it changed after it was listed, so it was not overwritten",
+            )),
         }
     }
 
@@ -166,7 +172,9 @@ impl Route {
             };
             throttled += u32::from(error.kind() == ErrorKind::RateLimited);
             doubts += u32::from(error.kind() == ErrorKind::Corrupt);
-            let Some(delay) = delays.get_or_insert_with(pauses).next().filter(|_| helps(error.kind())) else {
+            let Some(delay) =
+                delays.get_or_insert_with(pauses).next().filter(|_| helps(error.kind()))
+            else {
                 return Err(error.context(format_args!("copying '{}'", entry.key)));
             };
             repeated += 1;
@@ -182,7 +190,14 @@ impl Route {
         }
     }
 
-    async fn attempt(&self, from: &Path, to: &Path, size: u64, tag: &Tag, doubts: u32) -> Result<Written> {
+    async fn attempt(
+        &self,
+        from: &Path,
+        to: &Path,
+        size: u64,
+        tag: &Tag,
+        doubts: u32,
+    ) -> Result<Written> {
         let streams = self.to.traits.streamed_put;
         if self.compression != Compression::None {
             return compressed::copy(self, from, to, size).await;
@@ -192,12 +207,13 @@ impl Route {
         }
         // A single put keeps the ETag of a single put, which verifies the object for nothing, now and at every later run.
         let keeps_md5 = streams && tag.md5().is_some() && size < self.multipart.saturating_mul(8);
-        match size {
-            0..=SMALL => whole::copy(self, from, to, size).await,
-            _ if streams && (size < self.multipart || keeps_md5) => streamed::copy(self, from, to).await,
-            ..=HELD => whole::copy(self, from, to, size).await,
-            _ => parts::copy(self, from, to, size, Some(tag).filter(|_| doubts < parts::GUESSES)).await,
+        if size > SMALL && streams && (size < self.multipart || keeps_md5) {
+            return streamed::copy(self, from, to).await;
         }
+        if size <= HELD {
+            return whole::copy(self, from, to, size).await;
+        }
+        parts::copy(self, from, to, size, Some(tag).filter(|_| doubts < parts::GUESSES)).await
     }
 
     fn one_bucket(&self) -> bool {
@@ -205,10 +221,18 @@ impl Route {
         from.copy_scope.is_some() && from.copy_scope == to.copy_scope && from.bucket == to.bucket
     }
 
-    async fn arrived(&self, to: &Path, written: Written, repeated: u32, throttled: u32) -> Result<Arrived> {
+    async fn arrived(
+        &self,
+        to: &Path,
+        written: Written,
+        repeated: u32,
+        throttled: u32,
+    ) -> Result<Arrived> {
         let tag = Tag::new(written.result.e_tag.as_deref(), self.to.traits.e_tag);
         let target = match tag {
-            tag if self.by_time || tag == Tag::None => seen(&self.to.store.head(to).await?, &self.to),
+            tag if self.by_time || tag == Tag::None => {
+                seen(&self.to.store.head(to).await?, &self.to)
+            }
             tag => Seen { size: written.bytes, modified: Timestamp::UNIX_EPOCH, tag },
         };
         Ok(Arrived {
@@ -237,7 +261,9 @@ impl Route {
     /// The options of a put of a whole object.
     fn put_options(&self, attributes: Attributes, said: Option<ContentMd5>) -> PutOptions {
         let mut options = PutOptions { attributes, ..PutOptions::default() };
-        if self.to.traits.put_checks_md5 && let Some(md5) = said {
+        if self.to.traits.put_checks_md5
+            && let Some(md5) = said
+        {
             options.extensions.insert(md5);
         }
         options
@@ -259,6 +285,9 @@ fn seen(meta: &ObjectMeta, location: &ObjectLocation) -> Seen {
     Seen::from(&Entry::new("", meta, location.traits.e_tag))
 }
 
+/// The code of the error for a key that one side cannot hold unaltered.
+pub(super) const UNNAMEABLE: &str = "unnameable_key";
+
 fn path(below: &str, key: &str) -> Result<Path> {
     let whole = format!("{below}{key}");
     match Path::parse(&whole) {
@@ -267,7 +296,8 @@ fn path(below: &str, key: &str) -> Result<Path> {
             "key",
             format_args!("'{key}' cannot be named without changing it"),
             "keys without empty, '.' and '..' segments",
-        )),
+        )
+        .with_code(UNNAMEABLE)),
     }
 }
 

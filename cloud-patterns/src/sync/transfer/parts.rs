@@ -10,7 +10,8 @@ use futures::{
 };
 use md5::{Digest as _, Md5};
 use object_store::{
-    GetOptions, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutResult, path::Path,
+    GetOptions, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutResult,
+    path::Path,
 };
 
 use super::{Route, Verified, Written, resuming, said, verify};
@@ -33,7 +34,13 @@ const USUAL: [u64; 12] = [5, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128];
 pub(super) const GUESSES: u32 = 2;
 
 /// Copies in parts as large as those of the object with the given tag.
-pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64, tag: Option<&Tag>) -> Result<Written> {
+pub(super) async fn copy(
+    route: &Route,
+    from: &Path,
+    to: &Path,
+    size: u64,
+    tag: Option<&Tag>,
+) -> Result<Written> {
     route.gates.request().await;
     let head = GetOptions { head: true, ..GetOptions::default() };
     let got = route.from.store.get_opts(from, head).await?;
@@ -43,7 +50,9 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64, tag: 
     let (attributes, lost_attributes) = route.attributes(&got);
     let source = route.seen(&got.meta);
     let said = said(&got, &source);
-    let kept = tag.and_then(|tag| kept_part_size(tag, size)).filter(|_| route.to.traits.e_tag == ETagMeaning::ContentMd5);
+    let kept = tag
+        .and_then(|tag| kept_part_size(tag, size))
+        .filter(|_| route.to.traits.e_tag == ETagMeaning::ContentMd5);
     let part = kept.unwrap_or_else(|| PART.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB)));
     let hashes = Hashes {
         whole: said.map(|_| Md5::new()),
@@ -64,7 +73,9 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64, tag: 
     };
     let verified = hashes.verify(said, &source.tag, &result)?;
     if kept.is_some() && verified != Verified::EndToEnd {
-        return Err(verify::corrupt("the target's ETag is not the source's although the parts are as many"));
+        return Err(verify::corrupt(
+            "the target's ETag is not the source's although the parts are as many",
+        ));
     }
     Ok(Written { bytes: source.size, source, result, verified, lost_attributes })
 }
@@ -119,7 +130,12 @@ async fn holding<T>(write: impl Future<Output = object_store::Result<()>>, held:
     Ok(written?)
 }
 
-async fn read(route: &Route, from: &Path, meta: &ObjectMeta, range: std::ops::Range<u64>) -> Result<Vec<Bytes>> {
+async fn read(
+    route: &Route,
+    from: &Path,
+    meta: &ObjectMeta,
+    range: std::ops::Range<u64>,
+) -> Result<Vec<Bytes>> {
     let length = range.end - range.start;
     route.gates.request().await;
     let got = resuming::same_version(&route.from.store, from, meta, range).await?;
@@ -160,7 +176,12 @@ impl Hashes {
         hashed.await.map_err(|e| Error::new(ErrorKind::Internal, format!("hashing failed: {e}")))
     }
 
-    fn verify(self, said: Option<ContentMd5>, source: &Tag, result: &PutResult) -> Result<Verified> {
+    fn verify(
+        self,
+        said: Option<ContentMd5>,
+        source: &Tag,
+        result: &PutResult,
+    ) -> Result<Verified> {
         let target = Tag::new(result.e_tag.as_deref(), ETagMeaning::ContentMd5);
         let whole = self.whole.map(|whole| ContentMd5(whole.finalize().into()));
         let read = match verify::read(said, whole)? {

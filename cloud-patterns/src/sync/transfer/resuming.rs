@@ -73,7 +73,10 @@ impl Body {
             };
             self.stream = None;
             self.breaks += 1;
-            if self.breaks > BREAKS || !helps(error.kind()) || error.kind() == ErrorKind::PreconditionFailed {
+            if self.breaks > BREAKS
+                || !helps(error.kind())
+                || error.kind() == ErrorKind::PreconditionFailed
+            {
                 return Err(error);
             }
             tokio::time::sleep(Duration::from_millis(20 << self.breaks)).await;
@@ -83,7 +86,9 @@ impl Body {
     async fn chunk(&mut self) -> Result<Bytes> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            none => none.insert(reopen(&self.store, &self.path, &self.meta, self.at..self.end).await?),
+            none => {
+                none.insert(reopen(&self.store, &self.path, &self.meta, self.at..self.end).await?)
+            }
         };
         match tokio::time::timeout(self.stall, stream.next()).await {
             Ok(Some(bytes)) => Ok(bytes?),

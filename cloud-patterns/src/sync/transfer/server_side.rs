@@ -8,7 +8,8 @@ use super::{Route, Verified, Written};
 pub(super) async fn copy(route: &Route, from: &Path, to: &Path) -> Result<Written> {
     let store = &route.to.store;
     route.gates.request().await;
-    let before = store.get_opts(from, GetOptions { head: true, ..GetOptions::default() }).await?.meta;
+    let before =
+        store.get_opts(from, GetOptions { head: true, ..GetOptions::default() }).await?.meta;
     route.gates.request().await;
     store.copy(from, to).await?;
     route.gates.request().await;
@@ -20,6 +21,7 @@ pub(super) async fn copy(route: &Route, from: &Path, to: &Path) -> Result<Writte
         true => Verified::EndToEnd,
         false => Verified::Length,
     };
-    let result = PutResult { e_tag: after.e_tag, version: after.version, extensions: Default::default() };
+    let result =
+        PutResult { e_tag: after.e_tag, version: after.version, extensions: Default::default() };
     Ok(Written { bytes: 0, source, result, verified, lost_attributes: false })
 }
