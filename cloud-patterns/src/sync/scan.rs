@@ -97,7 +97,7 @@ pub(super) struct Scan {
     pub(super) ignores_case: bool,
     /// More deletions than these are only counted: they will be refused.
     pub(super) max_deletions: u64,
-    /// Whether decisions are to be told.
+    /// Whether decisions other than those that the report needs are to be told.
     pub(super) tell: bool,
 }
 
@@ -199,9 +199,12 @@ impl Scan {
 
     fn act(&self, item: Item, decision: Decision, window: &mut Window, end: &mut CompleteScan) {
         let Item { source, target, agreed } = item;
-        if self.tell
-            && !matches!(decision.action, Action::Nothing | Action::Record | Action::Forget)
-        {
+        let told = match decision.action {
+            Action::Nothing | Action::Record | Action::Forget => false,
+            Action::Report => true,
+            _ => self.tell,
+        };
+        if told {
             let entry = source.as_ref().or(target.as_ref());
             let moved = match decision.action {
                 Action::CopyToTarget | Action::KeepBoth => source.as_ref().map_or(0, |e| e.size),

@@ -101,25 +101,35 @@ impl SyncService {
         let (source, target) =
             (self.locations.open(source).await?, self.locations.open(target).await?);
         let mut job = SyncJob::new(&source, &target, policy)?;
+        match self.find(&job.id).await?.filter(|known| known.policy.shards == policy.shards) {
+            Some(known) => {
+                job.bounds.clone_from(&known.bounds);
+                if known == job {
+                    return Ok(job.id);
+                }
+            }
+            None if policy.shards.0 > 1 => {
+                job.bounds = split::bounds(&source, policy.shards.0).await?;
+            }
+            None => {}
+        }
+        let lease = self.lease(&job.id).await?;
+        let written = self.write(&mut job, &lease).await;
+        self.store.release(&lease).await?;
+        written.map(|()| job.id)
+    }
+
+    /// Writes a job down, with the bounds of whoever set it up meanwhile: all its workers have to have the same.
+    async fn write(&self, job: &mut SyncJob, lease: &Lease) -> Result<()> {
         let known = self.find(&job.id).await?;
-        if let Some(known) = &known
-            && known.policy.shards == policy.shards
-        {
-            job.bounds.clone_from(&known.bounds);
-        } else if policy.shards.0 > 1 {
-            job.bounds = split::bounds(&source, policy.shards.0).await?;
+        if let Some(known) = known.filter(|known| known.policy.shards == job.policy.shards) {
+            job.bounds = known.bounds;
         }
-        if known.as_ref() != Some(&job) {
-            let lease = self.lease(&job.id).await?;
-            let body = serde_json::to_value(&job).map_err(|e| {
-                Error::new(ErrorKind::Internal, format!("a job cannot be written: {e}"))
-            })?;
-            let record = vec![Record::new(body)];
-            let written = self.store.append(&lease.fence, &SyncJob::stream(&job.id), record).await;
-            self.store.release(&lease).await?;
-            written?;
-        }
-        Ok(job.id)
+        let body = serde_json::to_value(&*job).map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("a job cannot be written: {e}"))
+        })?;
+        let record = vec![Record::new(body)];
+        self.store.append(&lease.fence, &SyncJob::stream(&job.id), record).await.map(drop)
     }
 
     /// A job.
@@ -410,7 +420,7 @@ impl Pair<'_> {
             trash,
             ignores_case: self.target.traits.ignores_case,
             max_deletions: policy.deletion.max_count,
-            tell: true,
+            tell: self.options.observer.is_some(),
         })
     }
 
