@@ -43,8 +43,8 @@ const HELD: u64 = 8 * 1024 * 1024;
 /// From this size on, several connections are faster than one, unless the policy says otherwise.
 pub(super) const MULTIPART: u64 = 64 * 1024 * 1024;
 
-/// What a stream keeps in memory: the read buffers of two connections.
-const STREAM: u64 = 512 * 1024;
+/// What a stream keeps in memory at most: the buffers of two connections, of 512 KiB each.
+const STREAM: u64 = 1024 * 1024;
 
 /// How often an object is tried in all.
 const ATTEMPTS: usize = 6;
