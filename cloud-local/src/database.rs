@@ -377,7 +377,7 @@ impl LocalDatabase {
             self.engines.prune(&folder, &record.body, &replicas).await
         };
         if let Err(error) = pruned.await {
-            tracing::warn!(%primary, %error, "the slots of replicas that are gone stay for now");
+            tracing::warn!(%primary, %error, "the slots of replicas that are gone could not be dropped; the next start tries again");
         }
     }
 

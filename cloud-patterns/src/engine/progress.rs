@@ -79,7 +79,7 @@ pub enum ApplyEvent {
         /// The step that it was made by.
         step: Arc<str>,
     },
-    /// It is over for now; the [`Outcome`](super::saga::Outcome) says how.
+    /// This attempt is over; the [`Outcome`](super::saga::Outcome) says how.
     Finished {
         /// Whether every step is done.
         succeeded: bool,

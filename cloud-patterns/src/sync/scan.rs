@@ -163,7 +163,7 @@ impl Scan {
         for (side, total) in [(&item.source, &mut end.source), (&item.target, &mut end.target)] {
             if let Some(entry) = side {
                 total.objects += 1;
-                total.bytes += entry.size;
+                total.bytes = total.bytes.saturating_add(entry.size);
             }
         }
         if self.filter.admits_key(item.key()).is_err() {

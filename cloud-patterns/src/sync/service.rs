@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cloud_core::{Clock, Error, ErrorKind, Listing, ObjectLocation, Result};
 use futures::TryStreamExt;
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -217,7 +218,7 @@ impl SyncService {
         report.dry_run = options.dry_run;
         let bytes = if options.dry_run { report.bytes_written } else { report.bytes_read };
         report.egress_cost =
-            options.egress_per_gb.map(|price| price * rust_decimal::Decimal::from(bytes) / GB);
+            options.egress_per_gb.and_then(|price| price.checked_mul(Decimal::from(bytes) / GB));
         Ok(report)
     }
 
@@ -247,11 +248,10 @@ impl SyncService {
                     waits = true;
                     continue;
                 };
-                // Another may have finished it between the look and the lease.
-                if self.reported(pair, run, *shard).await?.is_none() {
-                    self.one_shard(pair, run, *shard, range, &lease).await?;
-                }
-                self.store.release(&lease).await?;
+                let worked = self.one_shard(pair, run, *shard, range, &lease).await;
+                // Also after a failure: whoever repeats the run should not have to wait until the lease expires.
+                let released = self.store.release(&lease).await;
+                worked.and(released)?;
             }
             if !waits {
                 break;
@@ -280,8 +280,9 @@ impl SyncService {
             let begun = serde_json::json!(Begun { at: self.clock.now() });
             let stream = format!("{prefix}{next:010}");
             self.store.append(&lease.fence, &stream, vec![Record::new(begun)]).await?;
-            if last > 0 {
-                self.store.forget(&lease.fence, &format!("{prefix}{last:010}")).await?;
+            // The last one stays for workers that have yet to read its reports.
+            if last > 1 {
+                self.store.forget(&lease.fence, &format!("{prefix}{:010}", last - 1)).await?;
             }
             Ok(next)
         };
@@ -325,7 +326,7 @@ impl SyncService {
         Ok(Some(report))
     }
 
-    /// Works on a shard as long as the lease can be kept.
+    /// Works on a shard as long as the lease can be kept, unless another has finished it since it was looked at.
     async fn one_shard(
         &self,
         pair: &Pair<'_>,
@@ -334,6 +335,9 @@ impl SyncService {
         range: &KeyRange,
         lease: &Lease,
     ) -> Result<()> {
+        if self.reported(pair, run, shard).await?.is_some() {
+            return Ok(());
+        }
         let started = self.clock.now();
         let span = tracing::info_span!("sync_shard", job = %pair.job.id, shard);
         let mut report = tokio::select! {
@@ -386,7 +390,7 @@ impl SyncService {
 }
 
 /// Bytes of the gigabyte by which traffic is charged.
-const GB: rust_decimal::Decimal = rust_decimal::Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
+const GB: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 
 /// A job with its doors open.
 struct Pair<'a> {

@@ -140,7 +140,7 @@ impl Shard {
 
     async fn delete(&self, scan: &CompleteScan, report: &mut SyncReport) -> Result<()> {
         if self.dry_run {
-            scan.doomed.iter().for_each(|_| report.deleted += 1);
+            report.deleted = scan.doomed_count.iter().sum();
             // The limits are part of what a dry run shows.
             return deletion::check(scan, &self.deletion);
         }
@@ -269,14 +269,14 @@ impl Run<'_> {
             });
         }
         let work = std::mem::take(&mut window.work);
-        let bytes = work.iter().map(|work| work.entry.size).sum();
+        let bytes = work.iter().fold(0_u64, |sum, work| sum.saturating_add(work.entry.size));
         self.shard.progress.seen(window.keys, work.len() as u64, bytes);
         if self.shard.dry_run {
             for work in &work {
                 *if work.back { &mut self.report.copied_back } else { &mut self.report.copied } +=
                     1;
-                self.report.bytes_written += work.entry.size;
             }
+            self.report.bytes_written = self.report.bytes_written.saturating_add(bytes);
             return;
         }
         self.open.push_back(Open { pending: work.len(), window });

@@ -42,7 +42,7 @@ pub struct ObjectAttributes {
     pub metadata: BTreeMap<String, String>,
     /// Object tags.
     pub tags: BTreeMap<String, String>,
-    /// When it was last changed; `None` for now, by the server's clock.
+    /// When it was last changed; `None` takes the moment of the put, by the server's clock.
     pub modified: Option<SystemTime>,
 }
 

@@ -84,7 +84,7 @@ async fn plain(route: &Route, from: &Path, to: &Path, size: u64) -> Result<Writt
     };
     match size {
         ..=HELD => whole::copy(route, from, &to, size).await,
-        _ if route.to.traits.streamed_put => streamed::copy(route, from, &to).await,
+        _ if route.to.traits.streamed_put => streamed::copy(route, from, &to, size).await,
         _ => parts::copy(route, from, &to, size, None).await,
     }
 }

@@ -185,7 +185,10 @@ impl Route {
             .await;
             if error.kind() == ErrorKind::PreconditionFailed {
                 // It changed while it was read: its new size decides how it is read now.
-                size = self.from.store.head(&from).await?.size;
+                // If it cannot be asked for, the next attempt will say why.
+                if let Ok(meta) = self.from.store.head(&from).await {
+                    size = meta.size;
+                }
             }
         }
     }
@@ -208,7 +211,7 @@ impl Route {
         // A single put keeps the ETag of a single put, which verifies the object for nothing, now and at every later run.
         let keeps_md5 = streams && tag.md5().is_some() && size < self.multipart.saturating_mul(8);
         if size > SMALL && streams && (size < self.multipart || keeps_md5) {
-            return streamed::copy(self, from, to).await;
+            return streamed::copy(self, from, to, size).await;
         }
         if size <= HELD {
             return whole::copy(self, from, to, size).await;
@@ -306,6 +309,17 @@ fn pauses() -> ExponentialBackoff {
     let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(50));
     let pauses = pauses.with_max_delay(Duration::from_secs(20)).with_factor(3.0).with_jitter();
     pauses.with_max_times(ATTEMPTS - 1).build()
+}
+
+/// Refuses an object of another size than the one by which it was decided how it is read, and how much memory that takes.
+///
+/// # Errors
+/// [`PreconditionFailed`](ErrorKind::PreconditionFailed).
+fn check_listed(listed: u64, now: &ObjectMeta) -> Result<()> {
+    match now.size == listed {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::PreconditionFailed, "it changed since it was listed")),
+    }
 }
 
 /// Whether another attempt can help.

@@ -14,7 +14,7 @@ use object_store::{
     path::Path,
 };
 
-use super::{Route, Verified, Written, resuming, said, verify};
+use super::{Route, Verified, Written, check_listed, resuming, said, verify};
 use crate::sync::entry::Tag;
 
 const MIB: u64 = 1024 * 1024;
@@ -44,9 +44,7 @@ pub(super) async fn copy(
     route.gates.request().await;
     let head = GetOptions { head: true, ..GetOptions::default() };
     let got = route.from.store.get_opts(from, head).await?;
-    if got.meta.size != size {
-        return Err(Error::new(ErrorKind::PreconditionFailed, "it changed since it was listed"));
-    }
+    check_listed(size, &got.meta)?;
     let (attributes, lost_attributes) = route.attributes(&got);
     let source = route.seen(&got.meta);
     let said = said(&got, &source);
@@ -97,7 +95,8 @@ async fn send(
     upload: &mut Box<dyn MultipartUpload>,
     mut hashes: Hashes,
 ) -> Result<(PutResult, Hashes)> {
-    let ranges = (0..meta.size.div_ceil(part)).map(|n| n * part..((n + 1) * part).min(meta.size));
+    let ranges = (0..meta.size.div_ceil(part))
+        .map(|n| n * part..(n * part).saturating_add(part).min(meta.size));
     let at_once = (route.gates.capacity() / part).clamp(1, AT_ONCE) as usize;
     let reads = ranges.map(|range| async move {
         let held = route.gates.memory(part).await;

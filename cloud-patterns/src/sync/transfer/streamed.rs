@@ -6,13 +6,14 @@ use cloud_core::{Error, ErrorKind, Result, StreamedBody};
 use futures::StreamExt;
 use object_store::{GetOptions, ObjectStore, path::Path};
 
-use super::{Route, STREAM, Written, resuming, said, verify};
+use super::{Route, STREAM, Written, check_listed, resuming, said, verify};
 
-pub(super) async fn copy(route: &Route, from: &Path, to: &Path) -> Result<Written> {
+pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64) -> Result<Written> {
     let gates = &route.gates;
     let _held = gates.memory(STREAM).await;
     gates.request().await;
     let got = route.from.store.get_opts(from, GetOptions::default()).await?;
+    check_listed(size, &got.meta)?;
     let (attributes, lost_attributes) = route.attributes(&got);
     let source = route.seen(&got.meta);
     let said = said(&got, &source);

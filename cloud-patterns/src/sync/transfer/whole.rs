@@ -3,13 +3,14 @@
 use cloud_core::{Error, Result};
 use object_store::{GetOptions, ObjectStore, path::Path};
 
-use super::{Route, Written, said, verify};
+use super::{Route, Written, check_listed, said, verify};
 
 pub(super) async fn copy(route: &Route, from: &Path, to: &Path, size: u64) -> Result<Written> {
     let gates = &route.gates;
     let _held = gates.memory(size).await;
     gates.request().await;
     let got = route.from.store.get_opts(from, GetOptions::default()).await?;
+    check_listed(size, &got.meta)?;
     let (attributes, lost_attributes) = route.attributes(&got);
     let source = route.seen(&got.meta);
     let said = said(&got, &source);
