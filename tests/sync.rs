@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use cloud_core::{ErrorKind, SystemClock};
 use cloud_patterns::{
-    engine::store::SqliteStore,
+    engine::store::{SqliteStore, Store, StoreExt},
     sync::{Action, Reason, RunOptions, is_conflict_name},
 };
 use cloud_testkit::object_server::ObjectAttributes;
@@ -132,6 +132,35 @@ async fn a_mirror_never_deletes_more_than_it_may() {
     assert_eq!(target.keys().len(), 1);
     let sync = Sync::new(&source.url(), &target.url(), at_most(json!({"max_share": 1.0}))).await;
     assert_eq!(sync.run().await.deleted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failed_run_another_worker_begins_at_once_and_nothing_is_left_in_the_store() {
+    let (source, target) = (Place::s3().await, Place::s3().await);
+    source.fill(&contents(11, 4));
+    target.fill(&contents(12, 20));
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::in_memory(Arc::new(SystemClock)).await.unwrap());
+    for worker in ["a", "b", "c"] {
+        source.put("changing", worker);
+        let sync = Sync::on(
+            store.clone(),
+            Locations::default(),
+            worker,
+            &source.url(),
+            &target.url(),
+            json!({"mode": "mirror"}),
+        )
+        .await
+        .unwrap();
+        // A lease that was not given back would be waited for, 30 s.
+        let run = tokio::time::timeout(Duration::from_secs(15), sync.try_run()).await;
+        let error = run.expect("the shard is free").unwrap_err();
+        assert_eq!(error.code(), Some("too_many_deletions"));
+    }
+    let streams = store.streams("sync/").complete().await.unwrap().into_items();
+    let states = streams.iter().filter(|name| name.ends_with("/blocks")).count();
+    assert_eq!(states, 1, "{streams:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

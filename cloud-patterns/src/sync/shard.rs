@@ -129,10 +129,11 @@ impl Shard {
         }
         report.source = scan.source;
         report.target = scan.target;
-        self.delete(&scan, &mut report).await?;
         if !self.dry_run {
+            // What both sides agree on is known now, whether or not anything may be deleted.
             writer.finish().await?;
         }
+        self.delete(&scan, &mut report).await?;
         let gates = &self.routes[0].gates;
         (report.bytes_read, report.requests) = (gates.moved(), gates.asked());
         Ok(report)
