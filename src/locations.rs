@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use cloud_core::{
-    CloudId, Clouds, Error, ObjectLocation, Provider, Region, ResourceId, ResourceKind, Result,
-    Transport,
+    CloudId, Clouds, Error, ObjectLocation, Region, ResourceId, ResourceKind, Result,
 };
 use cloud_objects::OpenOptions;
 use cloud_patterns::sync::OpenLocation;
@@ -50,15 +49,9 @@ impl UrlLocations {
         let prefix = object_store::path::Path::parse(prefix).map_err(object_store::Error::from)?;
         let cloud = self.clouds.get(&CloudId::new(cloud)?)?;
         let id = ResourceId::new(ResourceKind::Bucket, Region::new(region)?, bucket)?;
-        let store = cloud.storage()?.object_store(&id).await?;
-        let mut location = ObjectLocation::new(name, store, prefix);
-        location.traits.provider = cloud.provider();
-        // Of a cloud's own handle nothing more is known; adapters reach their provider by TLS.
-        location.traits.transport = match cloud.provider() {
-            Provider::Local => Transport::Local,
-            Provider::Other => Transport::Plain,
-            _ => Transport::Encrypted,
-        };
+        let mut location = cloud.storage()?.object_location(&id).await?;
+        location.name = name.to_owned();
+        location.prefix = prefix;
         Ok(location)
     }
 }

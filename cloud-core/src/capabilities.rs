@@ -203,6 +203,10 @@ capabilities! {
         sql: bool,
         /// Whether snapshots can be taken and restored.
         snapshots: bool,
+        /// Whether a snapshot can be copied to another region.
+        snapshot_copy: bool,
+        /// Whether a server can be restored as it was at a time of the caller's choice.
+        point_in_time: bool,
         /// Whether read replicas can be made and promoted.
         replicas: bool,
         /// Whether data is encrypted at rest on demand.
@@ -255,12 +259,20 @@ capabilities! {
 
     /// What [`Dns`](crate::Dns) can do here.
     DnsCapabilities {
+        /// The rule for the names of health checks; the name of a zone is its domain.
+        names: NameRule,
+        /// Whether there may not be two zones of one name.
+        unique_names: bool,
         /// Whether records can be weighted.
         weighted: bool,
         /// Whether records can be a primary and its stand-by.
         failover: bool,
         /// Whether records can be chosen by latency.
         latency: bool,
+        /// Whether records can be chosen by the asker's distance, with a bias.
+        geoproximity: bool,
+        /// Whether health checks exist, and records can depend on them.
+        health_checks: bool,
     }
 
     /// What [`Billing`](crate::Billing) can do here.

@@ -25,7 +25,7 @@ pub enum ResourceType {
     Storage,
     /// Database servers and their snapshots.
     Database,
-    /// Networks, firewalls, peerings, DNS zones.
+    /// Networks, firewalls, peerings, health checks, DNS zones.
     Network,
     /// Kubernetes clusters.
     Container,
@@ -73,6 +73,8 @@ pub enum ResourceKind {
     Cluster,
     /// A function.
     Function,
+    /// A health check that DNS records depend on.
+    HealthCheck,
     /// A DNS zone.
     DnsZone,
 }
@@ -84,6 +86,7 @@ names! {
         Network => "network",
         Firewall => "firewall",
         Peering => "peering",
+        HealthCheck => "health_check",
         DnsZone => "dns_zone",
         Bucket => "bucket",
         Snapshot => "snapshot",
@@ -101,7 +104,9 @@ impl ResourceKind {
             Self::Instance => ResourceType::Compute,
             Self::Bucket => ResourceType::Storage,
             Self::Database | Self::Snapshot => ResourceType::Database,
-            Self::Network | Self::Firewall | Self::Peering | Self::DnsZone => ResourceType::Network,
+            Self::Network | Self::Firewall | Self::Peering | Self::HealthCheck | Self::DnsZone => {
+                ResourceType::Network
+            }
             Self::Cluster => ResourceType::Container,
             Self::Function => ResourceType::Serverless,
         }

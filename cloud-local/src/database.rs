@@ -9,6 +9,8 @@
 //! the middle, the same token begins it anew from an empty folder, and a delete removes what there is of it. If it fails, all of it
 //! is undone.
 //!
+//! A snapshot is copied to another region file by file. There are no points in time to restore: nothing logs what is written.
+//!
 //! A PostgreSQL server outlives the process that made it. When it dies (an outage, a restart of the machine) it is
 //! [`Stopped`](ResourceStatus::Stopped) until [`LocalCloud::bring_up`](crate::LocalCloud::bring_up) starts it on its old port.
 
@@ -16,6 +18,7 @@
 mod account;
 #[cfg(feature = "postgres")]
 mod cluster;
+mod copy;
 mod create;
 mod engines;
 mod files;
@@ -33,7 +36,8 @@ use async_trait::async_trait;
 use cloud_core::{
     ClientToken, ConnectionInfo, Database, DatabaseCapabilities, DatabaseServer, DatabaseSpec,
     Engine, Error, ErrorKind, ListQuery, Page, PageRequest, Region, ReplicaSpec, ResourceId,
-    ResourceKind, ResourceStatus, Result, SecretString, Snapshot, SnapshotSpec, Sql,
+    ResourceKind, ResourceStatus, Result, SecretString, Snapshot, SnapshotCopySpec, SnapshotSpec,
+    Sql,
 };
 
 use crate::{
@@ -172,13 +176,7 @@ impl LocalDatabase {
         token: &ClientToken,
     ) -> Result<DatabaseServer> {
         let version = self.check(spec).await?;
-        self.state.check_id(from, ResourceKind::Snapshot)?;
-        let snapshot = self.state.get::<SnapshotBody>(from).await?;
-        if snapshot.status != ResourceStatus::Running {
-            let message =
-                format!("the snapshot '{}' is {}", snapshot.name, snapshot.status.as_str());
-            return Err(Error::new(ErrorKind::Conflict, message));
-        }
+        let snapshot = self.usable(from).await?;
         let (old, new) = (&snapshot.body, spec.engine);
         if old.engine != new {
             let problem = format!("is {new}, the snapshot is of {}", old.engine);
@@ -547,6 +545,15 @@ impl Database for LocalDatabase {
     ) -> Result<DatabaseServer> {
         let restored = self.restore(snapshot, spec, token).await;
         restored.map_err(self.state.in_call("database.restore_snapshot"))
+    }
+
+    async fn copy_snapshot(
+        &self,
+        spec: &SnapshotCopySpec,
+        token: &ClientToken,
+    ) -> Result<Snapshot> {
+        let copied = self.copy(spec, token).await;
+        copied.map_err(self.state.in_call("database.copy_snapshot"))
     }
 
     async fn create_replica(

@@ -18,11 +18,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloud_core::{
-    Bucket, BucketSpec, ClientToken, DeleteOptions, Error, ErrorKind, ListQuery, ObjectVersion,
-    Page, PageRequest, PageToken, ResourceId, ResourceKind, ResourceStatus, Result, Storage,
-    StorageCapabilities, VersionQuery,
+    Bucket, BucketSpec, ClientToken, DeleteOptions, Error, ErrorKind, ListQuery, ObjectLocation,
+    ObjectVersion, Page, PageRequest, PageToken, Provider, ResourceId, ResourceKind,
+    ResourceStatus, Result, Storage, StorageCapabilities, Transport, VersionQuery,
 };
-use object_store::ObjectStore;
+use object_store::{ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -210,6 +210,14 @@ impl Storage for LocalStorage {
     async fn object_store(&self, id: &ResourceId) -> Result<Arc<dyn ObjectStore>> {
         let opened = self.open(id).await.map_err(self.state.in_call("storage.object_store"))?;
         Ok(Arc::new(opened))
+    }
+
+    async fn object_location(&self, id: &ResourceId) -> Result<ObjectLocation> {
+        let mut location =
+            ObjectLocation::new(id.to_string(), self.object_store(id).await?, Path::default());
+        location.traits.provider = Provider::Local;
+        location.traits.transport = Transport::Local;
+        Ok(location)
     }
 
     async fn list_object_versions_page(

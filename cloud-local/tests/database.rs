@@ -10,8 +10,8 @@ use std::sync::{
 
 use cloud_core::{
     ClientToken, Cloud, Column, ColumnType, Database, DatabaseExt, DatabaseServer, DatabaseSpec,
-    Engine, ErrorKind, ListQuery, ResourceStatus, Row, SecretRef, SnapshotSpec, Sql, SqlValue,
-    TableSpec, secret::ExposeSecret,
+    Effect, Engine, ErrorKind, ListQuery, ResourceStatus, Row, SecretRef, SnapshotCopySpec,
+    SnapshotSpec, Sql, SqlValue, TableSpec, secret::ExposeSecret,
 };
 use cloud_local::LocalCloud;
 use common::{Folder, region};
@@ -132,6 +132,39 @@ async fn a_snapshot_is_of_one_moment_while_others_write() {
     assert!(!databases.delete_snapshot(&snapshots[0].id).await.unwrap());
     let gone = databases.get_snapshot(&snapshots[0].id).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_copied_to_another_region() {
+    let folder = Folder::new();
+    let cloud = folder.open().await;
+    let (databases, server) = create(&cloud, "shop").await;
+    let sql = databases.sql(&server.id).await.unwrap();
+    orders(&*sql).await;
+    sql.insert("orders", &customer("Ada")).await.unwrap();
+    let taken = SnapshotSpec::new("monday", server.id.clone());
+    let taken = databases.create_snapshot(&taken, &ClientToken::random()).await.unwrap();
+
+    let wanted = SnapshotCopySpec::new("monday", region("us-1"), taken.id.clone());
+    let token = ClientToken::random();
+    let copy = databases.copy_snapshot(&wanted, &token).await.unwrap();
+    assert_eq!(databases.copy_snapshot(&wanted, &token).await.unwrap(), copy);
+    assert_eq!((&copy.source, copy.size), (&server.id, taken.size));
+    let again = databases.copy_snapshot(&wanted, &ClientToken::random()).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+
+    cloud.take_down(&region("eu-1")).await.unwrap();
+    let elsewhere = SnapshotCopySpec::new("tuesday", region("us-1"), taken.id.clone());
+    let down = databases.copy_snapshot(&elsewhere, &ClientToken::random()).await.unwrap_err();
+    assert_eq!((down.kind(), down.effect()), (ErrorKind::Unavailable, Effect::None));
+    let mut target = spec("there");
+    target.region = region("us-1");
+    let there =
+        databases.restore_snapshot(&copy.id, &target, &ClientToken::random()).await.unwrap();
+    assert_eq!(count(&*databases.sql(&there.id).await.unwrap()).await, 1.into());
+    let missing = SnapshotCopySpec::new("wednesday", region("us-1"), server.id);
+    let wrong = databases.copy_snapshot(&missing, &ClientToken::random()).await.unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]

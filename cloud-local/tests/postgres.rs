@@ -11,8 +11,8 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 use cloud_core::{
     ClientToken, Cloud, Column, ColumnType, Database, DatabaseExt, DatabaseServer, DatabaseSpec,
     Effect, Engine, ErrorKind, ListQuery, MetricName, MetricQuery, ReplicaSpec, ResourceId,
-    ResourceStatus, Row, SecretRef, SnapshotSpec, Sql, SqlValue, TableSpec, secret::ExposeSecret,
-    wait_until,
+    ResourceStatus, Row, SecretRef, SnapshotCopySpec, SnapshotSpec, Sql, SqlValue, TableSpec,
+    secret::ExposeSecret, wait_until,
 };
 use cloud_local::LocalCloud;
 use common::{Folder, missing, patience, region};
@@ -209,6 +209,11 @@ async fn a_snapshot_is_restored_beside_its_source() {
         databases.restore_snapshot(&snapshot.id, &other, &ClientToken::random()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
 
+    // A copy elsewhere has a life of its own.
+    let far = SnapshotCopySpec::new("far", region("us-1"), snapshot.id.clone());
+    let far = databases.copy_snapshot(&far, &ClientToken::random()).await.unwrap();
+    assert_eq!((&far.source, far.size), (&source.id, snapshot.size));
+
     // A snapshot outlives its source.
     assert!(databases.delete_database(&source.id).await.unwrap());
     let late = databases
@@ -219,6 +224,12 @@ async fn a_snapshot_is_restored_beside_its_source() {
     assert!(databases.delete_snapshot(&snapshot.id).await.unwrap());
     assert!(databases.delete_database(&copy.id).await.unwrap());
     assert!(databases.delete_database(&late.id).await.unwrap());
+    let mut wanted = spec("far");
+    wanted.region = region("us-1");
+    let there = databases.restore_snapshot(&far.id, &wanted, &ClientToken::random()).await.unwrap();
+    assert_eq!(count(&*databases.sql(&there.id).await.unwrap()).await, 1.into());
+    assert!(databases.delete_database(&there.id).await.unwrap());
+    assert!(databases.delete_snapshot(&far.id).await.unwrap());
     assert!(servers.processes().is_empty());
 }
 

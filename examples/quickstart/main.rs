@@ -7,8 +7,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use multicloud::{
     core::{
-        Cloud, CloudExt, DeleteOptions, Error, ErrorKind, Instance, Region, ResourceKind,
-        ResourceQuery, Result, Row, SqlValue, SystemClock, WaitOptions, wait_until,
+        Cloud, CloudExt, DeleteOptions, Error, ErrorKind, Instance, Ownership, Region,
+        ResourceKind, ResourceQuery, Result, Row, SqlValue, SystemClock, WaitOptions, wait_until,
     },
     local::LocalCloud,
     patterns::{
@@ -224,7 +224,7 @@ async fn http_get(instance: &Instance) -> std::io::Result<String> {
     Ok(answer.lines().next().unwrap_or_default().to_owned())
 }
 
-/// Looks everywhere: for the process, the files, the rows of the catalog, orphans, and any resource of any cloud.
+/// Looks everywhere: for the process, the files, the rows of the catalog, orphans, and any resource of the deployment in any cloud.
 async fn nothing_is_left(
     orchestrator: &Orchestrator,
     deployment: &str,
@@ -236,9 +236,11 @@ async fn nothing_is_left(
     let rows = orchestrator.owned(deployment).await?.len();
     let orphans = orchestrator.orphans().await?.found.len();
     let mut resources = 0;
+    // By its tags: an account may hold what is somebody else's.
+    let query = ResourceQuery::tagged(Ownership::filter_deployment(deployment)?);
     for cloud in orchestrator.clouds().iter() {
-        let all = cloud.list_resources(&ResourceQuery::default()).complete().await?;
-        resources += all.items().len();
+        let all = cloud.list_resources(&query).complete().await?;
+        resources += all.items().iter().filter(|resource| !resource.status.is_gone()).count();
     }
     println!(
         "left: {processes} processes, {files} files, {rows} rows in the catalog, {orphans} orphans, \

@@ -151,6 +151,7 @@ subjects! {
     BucketSpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
     DatabaseSpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
     ReplicaSpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
+    SnapshotCopySpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
     SnapshotSpec: region = |s| Some(&s.source.region), target = |s| Target::Name(&s.name);
     NetworkSpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
     FirewallSpec: region = |s| Some(&s.network.region), target = |s| Target::Name(&s.name);
@@ -158,6 +159,7 @@ subjects! {
     ClusterSpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
     FunctionSpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
     ZoneSpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
+    HealthCheckSpec: region = |s| Some(&s.region), target = |s| Target::Name(&s.name);
     TableSpec: target = |s| Target::Name(&s.name);
     ListQuery: region = |s| s.region.as_ref();
     ResourceQuery: region = |s| s.list.region.as_ref();
@@ -289,12 +291,17 @@ intercepted! {
         Read list_buckets_page(query: &ListQuery, page: &PageRequest) -> Page<Bucket>;
         Update delete_bucket(id: &ResourceId, options: &DeleteOptions) -> bool;
         Read object_store(id: &ResourceId) -> Arc<dyn ObjectStore>, then wrap_objects;
+        Read object_location(id: &ResourceId) -> ObjectLocation, then wrap_location;
         Read list_object_versions_page(query: &VersionQuery, page: &PageRequest) -> Page<ObjectVersion>;
         Update presign(request: &PresignRequest) -> SecretString;
     }
 }
 
 impl Intercepted<dyn Storage> {
+    fn wrap_location(&self, location: ObjectLocation) -> ObjectLocation {
+        ObjectLocation { store: self.wrap_objects(location.store), ..location }
+    }
+
     fn wrap_objects(&self, objects: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
         self.also(objects)
     }
@@ -313,6 +320,8 @@ intercepted! {
         Read list_snapshots_page(query: &ListQuery, page: &PageRequest) -> Page<Snapshot>;
         Update delete_snapshot(id: &ResourceId) -> bool;
         Create restore_snapshot(snapshot: &ResourceId, spec: &DatabaseSpec; token) -> DatabaseServer;
+        Create copy_snapshot(spec: &SnapshotCopySpec; token) -> Snapshot;
+        Create restore_to_time(source: &ResourceId, at: Option<jiff::Timestamp>, spec: &DatabaseSpec; token) -> DatabaseServer;
         Create create_replica(spec: &ReplicaSpec; token) -> DatabaseServer;
         Update promote_replica(id: &ResourceId) -> DatabaseServer;
     }
@@ -386,6 +395,10 @@ intercepted! {
         Update set_record(zone: &ResourceId, record: &RecordSet) -> ();
         Read list_records_page(zone: &ResourceId, page: &PageRequest) -> Page<RecordSet>;
         Update delete_record(zone: &ResourceId, record: &RecordSet) -> bool;
+        Create create_health_check(spec: &HealthCheckSpec; token) -> HealthCheck;
+        Read get_health_check(id: &ResourceId) -> HealthCheck;
+        Read list_health_checks_page(query: &ListQuery, page: &PageRequest) -> Page<HealthCheck>;
+        Update delete_health_check(id: &ResourceId) -> bool;
     }
 }
 

@@ -283,6 +283,44 @@ impl SnapshotSpec {
     }
 }
 
+/// A request for a copy of a snapshot in another region.
+///
+/// ```
+/// # use cloud_core::{Region, ResourceId, SnapshotCopySpec};
+/// let snapshot: ResourceId = "snapshot/eu-1/orders-monday".parse().unwrap();
+/// let spec = SnapshotCopySpec::new("orders-monday-far", Region::new("eu-2").unwrap(), snapshot);
+/// assert!(spec.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotCopySpec {
+    /// The name of the copy.
+    pub name: String,
+    /// Where to put the copy.
+    pub region: Region,
+    /// The snapshot to copy.
+    pub source: ResourceId,
+    /// The tags of the copy; those of the source are not taken over.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+}
+
+impl SnapshotCopySpec {
+    /// A copy without tags.
+    pub fn new(name: impl Into<String>, region: Region, source: ResourceId) -> Self {
+        Self { name: name.into(), region, source, tags: Tags::default() }
+    }
+
+    /// Refuses what no cloud accepts.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), naming the field.
+    pub fn validate(&self) -> Result<()> {
+        check_name("snapshot name", &self.name)?;
+        self.source.expect_kind(ResourceKind::Snapshot)
+    }
+}
+
 /// A snapshot, as its cloud reports it.
 ///
 /// ```
@@ -459,13 +497,49 @@ pub trait Database: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound), [`AlreadyExists`](crate::ErrorKind::AlreadyExists),
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the engines differ, or any.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the engines differ,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the regions differ where the provider wants the snapshot
+    /// [copied](Self::copy_snapshot) first, or any.
     async fn restore_snapshot(
         &self,
         snapshot: &ResourceId,
         spec: &DatabaseSpec,
         token: &ClientToken,
     ) -> Result<DatabaseServer>;
+
+    /// Copies a snapshot to another region. The copy is encrypted as its source is, and stays when that is
+    /// deleted; its [`source`](Snapshot::source) is the server that the snapshot was taken of.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists), [`Conflict`](crate::ErrorKind::Conflict) while the
+    /// snapshot is not ready, or any.
+    async fn copy_snapshot(
+        &self,
+        spec: &SnapshotCopySpec,
+        token: &ClientToken,
+    ) -> Result<Snapshot> {
+        let _ = (spec, token);
+        Err(Error::unsupported("copies of snapshots"))
+    }
+
+    /// Creates a new server with the data that another had `at` that time; `None` is the latest time that can be
+    /// restored. The source is not touched. Database and user are the source's, not the spec's.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists), [`InvalidInput`](crate::ErrorKind::InvalidInput) if
+    /// the engines differ or the time lies outside what is kept, or any.
+    async fn restore_to_time(
+        &self,
+        source: &ResourceId,
+        at: Option<Timestamp>,
+        spec: &DatabaseSpec,
+        token: &ClientToken,
+    ) -> Result<DatabaseServer> {
+        let _ = (source, at, spec, token);
+        Err(Error::unsupported("restoring to a point in time"))
+    }
 
     /// Creates a server that follows another and can be read.
     ///

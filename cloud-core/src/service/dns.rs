@@ -1,4 +1,4 @@
-//! `Dns`: zones and record sets.
+//! `Dns`: zones, their record sets, and the health checks that these depend on.
 
 use std::{fmt, fmt::Debug};
 
@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{compute::check_range, listings};
+use super::{HealthCheck, HealthCheckSpec, compute::check_range, listings};
 use crate::{
-    ClientToken, Error, ListQuery, Page, PageRequest, Region, ResourceId, ResourceStatus, Result,
-    Tags, resource::view, text::check_text,
+    ClientToken, Error, ListQuery, Page, PageRequest, Region, ResourceId, ResourceKind,
+    ResourceStatus, Result, Tags, resource::view, text::check_text,
 };
 
 /// A request for a zone.
@@ -47,7 +47,7 @@ impl ZoneSpec {
     }
 }
 
-fn check_domain(field: &str, name: &str) -> Result<()> {
+pub(super) fn check_domain(field: &str, name: &str) -> Result<()> {
     check_text(field, name, 253)?;
     let good = name.split('.').enumerate().all(|(i, label)| {
         let word = label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
@@ -147,6 +147,16 @@ pub enum Routing {
         /// The region that latency is measured to.
         region: Region,
     },
+    /// The one nearest to the asker.
+    Geoproximity {
+        /// Tells the sets of one name apart.
+        id: String,
+        /// The region that distance is measured to.
+        region: Region,
+        /// -99 to 99: how much the area that it answers for is grown or, if negative, shrunk.
+        #[serde(default)]
+        bias: i8,
+    },
 }
 
 impl Routing {
@@ -154,9 +164,22 @@ impl Routing {
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::Simple => None,
-            Self::Weighted { id, .. } | Self::Failover { id, .. } | Self::Latency { id, .. } => {
-                Some(id)
+            Self::Weighted { id, .. }
+            | Self::Failover { id, .. }
+            | Self::Latency { id, .. }
+            | Self::Geoproximity { id, .. } => Some(id),
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        if let Some(id) = self.id() {
+            check_text("routing id", id, 128)?;
+        }
+        match self {
+            Self::Geoproximity { bias, .. } if !(-99..=99).contains(bias) => {
+                Err(Error::invalid("bias", format_args!("is {bias}"), "-99 to 99"))
             }
+            _ => Ok(()),
         }
     }
 }
@@ -183,6 +206,9 @@ pub struct RecordSet {
     /// How it is chosen.
     #[serde(default)]
     pub routing: Routing,
+    /// What tells whether it is healthy; one that is not is left out of the choice. `None` counts as healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<ResourceId>,
 }
 
 impl RecordSet {
@@ -198,6 +224,7 @@ impl RecordSet {
             ttl_seconds: 300,
             values: values.into_iter().map(Into::into).collect(),
             routing: Routing::Simple,
+            health_check: None,
         }
     }
 
@@ -211,7 +238,12 @@ impl RecordSet {
         if self.values.is_empty() {
             return Err(Error::invalid("values", "is empty", "at least one value"));
         }
-        self.values.iter().try_for_each(|v| check_text("values", v, 4000))
+        self.values.iter().try_for_each(|v| check_text("values", v, 4000))?;
+        self.routing.validate()?;
+        match &self.health_check {
+            Some(check) => check.expect_kind(ResourceKind::HealthCheck),
+            None => Ok(()),
+        }
     }
 
     /// Whether both are about the same name, type and routing id: one replaces the other.
@@ -222,7 +254,7 @@ impl RecordSet {
     }
 }
 
-/// DNS zones and their records. See [the rules that all services share](crate::service).
+/// DNS zones, their records, and health checks. See [the rules that all services share](crate::service).
 ///
 /// ```
 /// # use cloud_core::{Dns, RecordSet, RecordType, ResourceId, Result};
@@ -236,7 +268,7 @@ pub trait Dns: Debug + Send + Sync {
     /// Creates a zone.
     ///
     /// # Errors
-    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists), or any.
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) where the names of zones are unique, or any.
     async fn create_zone(&self, spec: &ZoneSpec, token: &ClientToken) -> Result<DnsZone>;
 
     /// One zone.
@@ -261,7 +293,8 @@ pub trait Dns: Debug + Send + Sync {
     /// Makes a record set what it is given as, whether or not there was one. May be repeated.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) for the zone, [`Unsupported`](crate::ErrorKind::Unsupported) for its routing, or any.
+    /// [`NotFound`](crate::ErrorKind::NotFound) for the zone or the health check,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for its routing, or any.
     async fn set_record(&self, zone: &ResourceId, record: &RecordSet) -> Result<()>;
 
     /// One page of the record sets of a zone. See [`DnsExt::list_records`].
@@ -279,6 +312,52 @@ pub trait Dns: Debug + Send + Sync {
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for the zone, or any.
     async fn delete_record(&self, zone: &ResourceId, record: &RecordSet) -> Result<bool>;
+
+    /// Creates a health check.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), also for an interval that the provider does not offer;
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists), or any.
+    async fn create_health_check(
+        &self,
+        spec: &HealthCheckSpec,
+        token: &ClientToken,
+    ) -> Result<HealthCheck> {
+        let _ = (spec, token);
+        Err(Error::unsupported("health checks"))
+    }
+
+    /// One health check.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), [`NotFound`](crate::ErrorKind::NotFound), or any.
+    async fn get_health_check(&self, id: &ResourceId) -> Result<HealthCheck> {
+        let _ = id;
+        Err(Error::unsupported("health checks"))
+    }
+
+    /// One page of the health checks. See [`DnsExt::list_health_checks`].
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), or any.
+    async fn list_health_checks_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<HealthCheck>> {
+        let _ = (query, page);
+        Err(Error::unsupported("health checks"))
+    }
+
+    /// Deletes a health check. `true` if it was there.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), [`Conflict`](crate::ErrorKind::Conflict) while a record
+    /// uses it where the provider refuses that, or any.
+    async fn delete_health_check(&self, id: &ResourceId) -> Result<bool> {
+        let _ = id;
+        Err(Error::unsupported("health checks"))
+    }
 }
 
 view!(DnsZone);
@@ -290,5 +369,52 @@ listings! {
         list_zones by list_zones_page(ListQuery) -> DnsZone;
         /// The record sets of a zone.
         list_records by list_records_page(ResourceId) -> RecordSet;
+        /// The health checks that match.
+        list_health_checks by list_health_checks_page(ListQuery) -> HealthCheck;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routed(routing: Routing) -> RecordSet {
+        RecordSet { routing, ..RecordSet::new("www.example.com", RecordType::A, ["192.0.2.1"]) }
+    }
+
+    fn near(bias: i8) -> RecordSet {
+        let region = Region::new("eu-1").unwrap();
+        routed(Routing::Geoproximity { id: "a".into(), region, bias })
+    }
+
+    #[test]
+    fn a_bias_has_its_range() {
+        for bias in [-99, 0, 99] {
+            near(bias).validate().unwrap();
+        }
+        for bias in [-128, -100, 100, 127] {
+            let error = near(bias).validate().unwrap_err().to_string();
+            assert!(error.contains(&format!("bias is {bias}; accepted: -99 to 99")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_routing_id_is_a_text() {
+        let routed = |id: &str| routed(Routing::Failover { id: id.into(), primary: true });
+        assert!(routed("a").validate().is_ok());
+        assert!(routed("").validate().is_err() && routed(&"a".repeat(129)).validate().is_err());
+    }
+
+    #[test]
+    fn a_record_depends_on_a_health_check_and_nothing_else() {
+        let mut record = near(0);
+        let plain = serde_json::to_value(&record).unwrap();
+        assert!(plain.get("health_check").is_none());
+        record.health_check = Some("health_check/global/h-1".parse().unwrap());
+        record.validate().unwrap();
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<RecordSet>(&text).unwrap(), record);
+        record.health_check = Some("dns_zone/global/z-1".parse().unwrap());
+        assert!(record.validate().unwrap_err().to_string().contains("the id of a health_check"));
     }
 }

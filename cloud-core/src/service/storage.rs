@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeleteOptions, listings};
 use crate::{
-    ClientToken, Error, ListQuery, Overrides, Page, PageRequest, Region, ResourceId,
-    ResourceStatus, Result, SecretString, StorageCapabilities, Tags, resource::view,
+    ClientToken, Error, ListQuery, ObjectLocation, Overrides, Page, PageRequest, Region,
+    ResourceId, ResourceStatus, Result, SecretString, StorageCapabilities, Tags, resource::view,
     text::check_name,
 };
 
@@ -218,6 +218,16 @@ pub trait Storage: Debug + Send + Sync {
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound), or any.
     async fn object_store(&self, id: &ResourceId) -> Result<Arc<dyn ObjectStore>>;
+
+    /// The contents of a bucket, and what the handle guarantees beyond the contract of `ObjectStore`: what data sync asks for.
+    /// The default guarantees nothing.
+    ///
+    /// # Errors
+    /// As for [`object_store`](Self::object_store).
+    async fn object_location(&self, id: &ResourceId) -> Result<ObjectLocation> {
+        let objects = self.object_store(id).await?;
+        Ok(ObjectLocation::new(id.to_string(), objects, Path::default()))
+    }
 
     /// One page of the versions of the objects of a bucket. See [`StorageExt::list_object_versions`].
     ///

@@ -77,6 +77,8 @@ impl Engines {
             engine,
             sql: true,
             snapshots: true,
+            snapshot_copy: true,
+            point_in_time: false,
             replicas,
             encryption: false,
         };
@@ -185,6 +187,23 @@ impl Engines {
         }
         let to = to.to_owned();
         blocking(move || tree_size(&to)).await
+    }
+
+    /// Copies a snapshot into another's folder, from the beginning.
+    pub(crate) async fn copy(&self, engine: Engine, from: &Path, to: &Path) -> Result<()> {
+        match engine {
+            Engine::Sqlite => {
+                let (from, to) = (from.to_owned(), to.to_owned());
+                blocking(move || {
+                    sqlite::clear(&to)?;
+                    sqlite::copy(&from, &to)
+                })
+                .await
+            }
+            #[cfg(feature = "postgres")]
+            Engine::Postgres => postgres::copy(from, &self.cluster(to)?).await,
+            other => Err(not_here(other)),
+        }
     }
 
     /// How its owner connects.

@@ -93,14 +93,10 @@ pub(crate) async fn restore(
         secrets.owner = password;
     }
     prepare(cluster, &secrets).await?;
-    let (from, copy) = (data(snapshot), cluster.clone());
-    blocking(move || {
-        let to = data(&copy.folder);
-        copy_tree(&from, &to, &|path| copy.give(path))?;
-        // A snapshot of a replica would go on following.
-        crate::state::remove_if_there(&to.join("standby.signal")).map(drop)
-    })
-    .await?;
+    copy_data(snapshot, cluster).await?;
+    // A snapshot of a replica would go on following.
+    let follows = data(&cluster.folder).join("standby.signal");
+    blocking(move || crate::state::remove_if_there(&follows).map(drop)).await?;
     cluster.start(port).await?;
     if changed {
         let admin = admin(port, &secrets).await?;
@@ -108,6 +104,17 @@ pub(crate) async fn restore(
         run_made(&*admin, role, &[user, secrets.owner.expose_secret()]).await?;
     }
     Ok(())
+}
+
+/// Copies a snapshot into another's folder.
+pub(crate) async fn copy(snapshot: &Path, to: &Cluster) -> Result<()> {
+    prepare(to, &Secrets::read(&snapshot.join(SECRETS))?).await?;
+    copy_data(snapshot, to).await
+}
+
+async fn copy_data(snapshot: &Path, to: &Cluster) -> Result<()> {
+    let (from, to) = (data(snapshot), to.clone());
+    blocking(move || copy_tree(&from, &data(&to.folder), &|path| to.give(path))).await
 }
 
 /// Makes a stand-by that follows a running server, and starts it.

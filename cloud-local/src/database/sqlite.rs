@@ -33,9 +33,14 @@ pub(crate) async fn snapshot(from: &Path, to: &Path) -> Result<()> {
 
 /// Makes a server's file of a snapshot's.
 pub(crate) async fn restore(from: &Path, to: &Path) -> Result<()> {
-    let (source, copy) = (from.join(FILE), to.join(FILE));
-    tokio::task::spawn_blocking(move || copy_file(&source, &copy)).await.map_err(join_error)??;
+    let (source, target) = (from.to_owned(), to.to_owned());
+    tokio::task::spawn_blocking(move || copy(&source, &target)).await.map_err(join_error)??;
     create(to).await
+}
+
+/// Copies a snapshot's file. Blocks.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    copy_file(&from.join(FILE), &to.join(FILE))
 }
 
 /// Removes what a broken-off attempt left.

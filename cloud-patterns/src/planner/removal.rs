@@ -44,7 +44,7 @@ pub(super) struct Removals {
 /// Which resources wait for which.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Order {
-    /// What runs goes first, then what it uses, then the networks that all is in.
+    /// What runs goes first, then what it uses, then the networks that all is in and the checks that records use.
     UsersFirst,
     /// Only what clouds insist on: firewalls after what is behind them, networks after what is in them.
     AsClouds,
@@ -54,7 +54,7 @@ impl Order {
     fn level(self, kind: ResourceKind) -> usize {
         match (kind, self) {
             (ResourceKind::Instance | ResourceKind::Cluster | ResourceKind::Function, _) => 0,
-            (ResourceKind::Network, _) => 2,
+            (ResourceKind::Network | ResourceKind::HealthCheck, _) => 2,
             (ResourceKind::Firewall | ResourceKind::Peering, _) | (_, Self::UsersFirst) => 1,
             _ => 0,
         }

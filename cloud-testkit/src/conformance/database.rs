@@ -2,11 +2,13 @@
 
 use cloud_core::{
     Capabilities, ClientToken, Column, ColumnType, DatabaseSpec, Engine, EngineCapabilities,
-    ErrorKind, ReplicaSpec, ResourceId, Row, SnapshotSpec, Sql, SqlValue, TableSpec,
+    ErrorKind, ReplicaSpec, ResourceId, Row, Snapshot, SnapshotSpec, Sql, SqlValue, TableSpec,
     secret::ExposeSecret, wait_until,
 };
 
 use super::{Context, Failure, Trial, ensure, trial_list};
+
+mod restore;
 
 fn any(can: &Capabilities, wanted: fn(&EngineCapabilities) -> bool) -> bool {
     can.database.as_ref().is_some_and(|database| database.engines.iter().any(wanted))
@@ -18,6 +20,9 @@ pub(super) fn trials() -> Vec<Trial> {
         "database.connection": "a connection names its engine and never shows its password", |can| any(can, |_| true) => connection;
         "database.engines": "an engine that is not declared is refused with Unsupported", |can| any(can, |_| true) => unknown_engine;
         "database.snapshot": "a restored snapshot has the data of its moment, and outlives its source", |can| any(can, |e| e.snapshots && e.sql) => snapshot;
+        "database.snapshot_copy": "a snapshot copied to the second region outlives its source and is restored there", |can| any(can, |e| e.snapshot_copy) => restore::copied;
+        "database.point_in_time": "a restored server has the data of the time that was asked for, and its source keeps its own", |can| any(can, |e| e.point_in_time) => restore::to_time;
+        "database.past": "a time before the server was made, or in the future, cannot be restored", |can| any(can, |e| e.point_in_time && e.sql) => restore::outside;
         "database.replica": "a replica follows its primary, keeps it from being deleted, and can be promoted", |can| any(can, |e| e.replicas && e.sql) => replica;
     }
 }
@@ -151,6 +156,20 @@ async fn unknown_engine(context: &Context<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A snapshot of a server, ready to be restored.
+async fn take(
+    context: &Context<'_>,
+    engine: Engine,
+    source: &ResourceId,
+) -> Result<Snapshot, Failure> {
+    let mut spec = SnapshotSpec::new(context.name(&format!("{engine}-snap")), source.clone());
+    spec.tags = context.tags(&[])?;
+    let databases = context.cloud.database()?;
+    let taken = databases.create_snapshot(&spec, &ClientToken::random()).await?;
+    context.ready(&taken.id).await?;
+    Ok(databases.get_snapshot(&taken.id).await?)
+}
+
 async fn snapshot(context: &Context<'_>) -> Result<(), Failure> {
     let databases = context.cloud.database()?;
     for engine in engines(context, |e| e.snapshots && e.sql) {
@@ -158,10 +177,7 @@ async fn snapshot(context: &Context<'_>) -> Result<(), Failure> {
         let sql = databases.sql(&source).await?;
         sql.create_table(&orders()).await?;
         sql.insert("orders", &order("Ada", 1)).await?;
-        let mut taken = SnapshotSpec::new(context.name(&format!("{engine}-snap")), source.clone());
-        taken.tags = context.tags(&[])?;
-        let taken = databases.create_snapshot(&taken, &ClientToken::random()).await?;
-        context.ready(&taken.id).await?;
+        let taken = take(context, engine, &source).await?;
         sql.insert("orders", &order("Bob", 2)).await?;
         drop(sql);
         ensure!(databases.delete_database(&source).await?, "{engine}: the source is not there");

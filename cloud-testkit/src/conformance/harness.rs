@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use cloud_core::{
-    Cloud, ClusterSpec, DatabaseSpec, Engine, FunctionCode, FunctionSpec, InstanceSpec,
-    NetworkSpec, Region, ResourceKind, WaitOptions, ZoneSpec,
+    Cloud, ClusterSpec, DatabaseSpec, Engine, FunctionCode, FunctionSpec, HealthCheckSpec,
+    HealthProtocol, InstanceSpec, NetworkSpec, Region, ResourceKind, WaitOptions, ZoneSpec,
 };
 use ipnet::{IpNet, Ipv4Net};
 
@@ -82,6 +82,15 @@ pub trait Harness: Send + Sync {
     /// A DNS zone. The name is a domain.
     fn zone_spec(&self, name: &str) -> ZoneSpec {
         ZoneSpec::new(name, self.region())
+    }
+
+    /// A health check of something that need not be there. Its region is that of the [zones](Self::zone_spec).
+    fn health_check_spec(&self, name: &str) -> HealthCheckSpec {
+        let region = self.zone_spec("any.example.com").region;
+        let mut spec =
+            HealthCheckSpec::new(name, region, HealthProtocol::Https, "www.example.com", 443);
+        spec.path = Some("/health".into());
+        spec
     }
 
     /// How long to wait for a resource to be ready, or gone. Default: up to 2 minutes.

@@ -1,6 +1,8 @@
 //! From creation to deletion, for every kind: seen the same from everywhere, deleted once, gone after it.
 
-use cloud_core::{ClientToken, ErrorKind, ListQuery, Ownership, Resource, ResourceQuery};
+use cloud_core::{
+    ClientToken, ErrorKind, ListQuery, Ownership, Resource, ResourceKind, ResourceQuery,
+};
 
 use super::{Context, Failure, Trial, context::list_all, ensure, trial_list};
 
@@ -23,11 +25,8 @@ async fn lifecycle(context: &Context<'_>) -> Result<(), Failure> {
     let subject = context.subject().await?;
     let made = context.create(&*subject, "a").await?;
     ensure!(made.id.kind == subject.kind(), "its id {} is of another kind", made.id);
-    ensure!(
-        made.id.region == context.region || subject.kind() == cloud_core::ResourceKind::DnsZone,
-        "it is in {}",
-        made.id.region
-    );
+    let anywhere = matches!(subject.kind(), ResourceKind::DnsZone | ResourceKind::HealthCheck);
+    ensure!(made.id.region == context.region || anywhere, "it is in {}", made.id.region);
     ensure!(made.name == context.name_of(subject.kind(), "a"), "its name is '{}'", made.name);
     ensure!(!made.status.is_gone(), "it is {} right after its creation", made.status);
     let ready = context.ready(&made.id).await?;

@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use cloud_core::{
     BucketSpec, Capabilities, ClientToken, Cloud, CloudId, ClusterSpec, Compute, Database,
     DatabaseSpec, DeleteOptions, Dns, Engine, EngineCapabilities, Error, ErrorKind, FirewallSpec,
-    FunctionSpec, Functions, InstanceSpec, Kubernetes, ListQuery, NameRule, Network, NetworkSpec,
-    Page, PageRequest, PeeringSpec, Provider, Resource, ResourceId, ResourceKind, Result,
-    SnapshotSpec, Storage, Tags, View, WaitOptions, ZoneSpec, wait_until,
+    FunctionSpec, Functions, HealthCheckSpec, InstanceSpec, Kubernetes, ListQuery, NameRule,
+    Network, NetworkSpec, Page, PageRequest, PeeringSpec, Provider, Resource, ResourceId,
+    ResourceKind, Result, SnapshotSpec, Storage, Tags, View, WaitOptions, ZoneSpec, wait_until,
 };
 
 use super::{Context, Failure};
@@ -43,6 +43,7 @@ pub(super) fn offered(can: &Capabilities, kind: ResourceKind) -> bool {
         ResourceKind::Peering => can.network.as_ref().is_some_and(|c| c.peering),
         ResourceKind::Cluster => can.kubernetes.is_some(),
         ResourceKind::Function => can.functions.is_some(),
+        ResourceKind::HealthCheck => can.dns.as_ref().is_some_and(|c| c.health_checks),
         ResourceKind::DnsZone => can.dns.is_some(),
         _ => false,
     }
@@ -59,6 +60,7 @@ pub(super) fn name_rule(can: &Capabilities, kind: ResourceKind) -> Option<NameRu
         }
         ResourceKind::Cluster => can.kubernetes.as_ref().map(|c| c.names),
         ResourceKind::Function => can.functions.as_ref().map(|c| c.names),
+        ResourceKind::HealthCheck => can.dns.as_ref().map(|c| c.names),
         _ => None,
     }
 }
@@ -67,7 +69,11 @@ pub(super) fn name_rule(can: &Capabilities, kind: ResourceKind) -> Option<NameRu
 pub(super) fn unique_names(can: &Capabilities, kind: ResourceKind) -> Option<bool> {
     match kind {
         ResourceKind::Instance => can.compute.as_ref().map(|c| c.unique_names),
-        ResourceKind::Network | ResourceKind::Firewall | ResourceKind::Peering => None,
+        ResourceKind::DnsZone => can.dns.as_ref().map(|c| c.unique_names),
+        ResourceKind::Network
+        | ResourceKind::Firewall
+        | ResourceKind::Peering
+        | ResourceKind::HealthCheck => None,
         _ => Some(true),
     }
 }
@@ -212,6 +218,7 @@ subjects! {
     Peerings: Peering, Network, PeeringSpec, create_peering, get_peering, list_peerings_page, delete_peering();
     Clusters: Cluster, Kubernetes, ClusterSpec, create_cluster, get_cluster, list_clusters_page, delete_cluster();
     FunctionsOf: Function, Functions, FunctionSpec, create_function, get_function, list_functions_page, delete_function();
+    HealthChecks: HealthCheck, Dns, HealthCheckSpec, create_health_check, get_health_check, list_health_checks_page, delete_health_check();
     Zones: DnsZone, Dns, ZoneSpec, create_zone, get_zone, list_zones_page, delete_zone();
 }
 
@@ -296,6 +303,9 @@ pub(super) async fn of_kind(
         }
         ResourceKind::Function => {
             FunctionsOf::of(cloud, cloud.functions()?, Same(harness.function_spec("any")))
+        }
+        ResourceKind::HealthCheck => {
+            HealthChecks::of(cloud, cloud.dns()?, Same(harness.health_check_spec("any")))
         }
         ResourceKind::DnsZone => {
             Zones::of(cloud, cloud.dns()?, Same(harness.zone_spec("any.example.com")))

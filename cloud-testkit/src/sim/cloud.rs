@@ -98,6 +98,7 @@ impl Cloud for SimCloud {
             ResourceKind::Peering => self.delete_peering(id).await,
             ResourceKind::Cluster => self.delete_cluster(id).await,
             ResourceKind::Function => self.delete_function(id).await,
+            ResourceKind::HealthCheck => self.delete_health_check(id).await,
             ResourceKind::DnsZone => self.delete_zone(id).await,
             other => Err(Error::unsupported(format_args!("deleting a {other}"))),
         }

@@ -373,6 +373,8 @@ fn everything() -> Capabilities {
         engine,
         sql: true,
         snapshots: true,
+        snapshot_copy: true,
+        point_in_time: true,
         replicas: true,
         encryption: true,
     };
@@ -442,7 +444,15 @@ fn everything() -> Capabilities {
             ],
             retention: Duration::from_secs(15 * 24 * 3600),
         }),
-        dns: Some(DnsCapabilities { weighted: true, failover: true, latency: true }),
+        dns: Some(DnsCapabilities {
+            names: word,
+            unique_names: true,
+            weighted: true,
+            failover: true,
+            latency: true,
+            geoproximity: true,
+            health_checks: true,
+        }),
         billing: Some(BillingCapabilities { prices: true, costs: true }),
     }
 }

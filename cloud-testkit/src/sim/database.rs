@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use cloud_core::{
     ClientToken, ConnectionInfo, Database, DatabaseServer, DatabaseSpec, Engine, Error, ErrorKind,
     ListQuery, Page, PageRequest, ReplicaSpec, ResourceId, ResourceKind, ResourceStatus, Result,
-    SecretString, Snapshot, SnapshotSpec, Sql, secret::ExposeSecret,
+    SecretString, Snapshot, SnapshotCopySpec, SnapshotSpec, Sql, secret::ExposeSecret,
 };
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
@@ -58,6 +59,39 @@ fn data<'a>(
     }
 }
 
+fn taken<'a>(
+    state: &'a mut State,
+    id: &ResourceId,
+    now: Instant,
+) -> Result<(Snapshot, &'a mut DatabaseExtra)> {
+    let entry = state.ready(id, now)?;
+    let view = entry.view(now).typed()?;
+    match &mut entry.extra {
+        Extra::Snapshot(data) => Ok((view, data)),
+        _ => Err(Error::not_found(id)),
+    }
+}
+
+/// A server with this data, and the login of the server or snapshot that it is `of`.
+fn restored(
+    common: Common,
+    spec: &DatabaseSpec,
+    of: &DatabaseExtra,
+    tables: Tables,
+) -> Draft<DatabaseServer> {
+    let data =
+        DatabaseExtra { tables: Arc::new(tables), protected: spec.delete_protection, ..of.clone() };
+    Draft::new(server(common, spec.engine, spec.version.clone()), Extra::Database(data))
+}
+
+fn check_engine(spec: &DatabaseSpec, engine: Engine, of: &str) -> Result<()> {
+    if engine == spec.engine {
+        return Ok(());
+    }
+    let accepted = format_args!("{engine}, as the {of}");
+    Err(Error::invalid("engine", format_args!("is {}", spec.engine), accepted))
+}
+
 #[async_trait]
 impl Database for SimCloud {
     async fn create_database(
@@ -72,10 +106,11 @@ impl Database for SimCloud {
             "database.create_database",
             self.request(spec, spec, token),
             |state, common| {
+                let now = state.timestamp(Instant::now());
                 let password = password
                     .unwrap_or_else(|| format!("generated-{:08x}", state.next_number()).into());
                 let data = DatabaseExtra {
-                    tables: Arc::new(Tables::default()),
+                    tables: Arc::new(Tables::empty(now)),
                     database: spec.database.clone(),
                     user: spec.user.clone(),
                     password,
@@ -173,12 +208,13 @@ impl Database for SimCloud {
             vcpu: 0,
         };
         self.create_one("database.create_snapshot", request, |state, common| {
+            let now = state.timestamp(Instant::now());
             let (source, data) = data(state, &spec.source, Instant::now())?;
             if !can.engine(source.engine)?.snapshots {
                 return Err(Error::unsupported(format_args!("snapshots of {}", source.engine)));
             }
             let mut data = data.clone();
-            data.tables = Arc::new(data.tables.copy());
+            data.tables = Arc::new(data.tables.copy(now));
             let view = Snapshot {
                 id: common.id,
                 name: common.name,
@@ -224,27 +260,82 @@ impl Database for SimCloud {
             "database.restore_snapshot",
             self.request(spec, &whole, token),
             |state, common| {
-                let now = Instant::now();
-                let entry = state.ready(snapshot, now)?;
-                let taken: Snapshot = entry.view(now).typed()?;
-                if taken.engine != spec.engine {
-                    let accepted = format!("{}, as the snapshot", taken.engine);
-                    return Err(Error::invalid(
-                        "engine",
-                        format_args!("is {}", spec.engine),
-                        accepted,
-                    ));
-                }
-                let Extra::Snapshot(data) = &entry.extra else {
-                    return Err(Error::not_found(snapshot));
-                };
-                let mut data = data.clone();
-                data.tables = Arc::new(data.tables.copy());
-                data.protected = spec.delete_protection;
-                Ok(Draft::new(
-                    server(common, spec.engine, spec.version.clone()),
-                    Extra::Database(data),
-                ))
+                let now = state.timestamp(Instant::now());
+                let (taken, data) = taken(state, snapshot, Instant::now())?;
+                check_engine(spec, taken.engine, "snapshot")?;
+                Ok(restored(common, spec, data, data.tables.copy(now)))
+            },
+        )
+        .await
+    }
+
+    async fn copy_snapshot(
+        &self,
+        spec: &SnapshotCopySpec,
+        token: &ClientToken,
+    ) -> Result<Snapshot> {
+        spec.validate()?;
+        let can = offered!(self, database, "databases")?;
+        can.names.check("snapshot name", &spec.name)?;
+        self.region(&spec.region)?;
+        let request = Request {
+            region: &spec.region,
+            name: &spec.name,
+            tags: &spec.tags,
+            spec,
+            token,
+            unique: true,
+            needs: Vec::new(),
+            vcpu: 0,
+        };
+        self.create_one("database.copy_snapshot", request, |state, common| {
+            state.faults.reachable(Some(&spec.source.region))?;
+            let (source, data) = taken(state, &spec.source, Instant::now())?;
+            if !can.engine(source.engine)?.snapshot_copy {
+                return Err(Error::unsupported(format_args!(
+                    "copies of snapshots of {}",
+                    source.engine
+                )));
+            }
+            // What is in a snapshot never changes.
+            let data = data.clone();
+            let view = Snapshot {
+                id: common.id,
+                name: common.name,
+                status: ResourceStatus::Creating,
+                tags: common.tags,
+                created_at: common.created_at,
+                ..source
+            };
+            Ok(Draft::new(view, Extra::Snapshot(data)))
+        })
+        .await
+    }
+
+    async fn restore_to_time(
+        &self,
+        source: &ResourceId,
+        at: Option<Timestamp>,
+        spec: &DatabaseSpec,
+        token: &ClientToken,
+    ) -> Result<DatabaseServer> {
+        source.expect_kind(ResourceKind::Database)?;
+        let can = offered!(self, database, "databases")?;
+        spec.check(can)?;
+        self.region(&spec.region)?;
+        if !can.engine(spec.engine)?.point_in_time {
+            return Err(Error::unsupported(format_args!("points in time of {}", spec.engine)));
+        }
+        let whole = (source.clone(), at, spec.clone());
+        self.create_one(
+            "database.restore_to_time",
+            self.request(spec, &whole, token),
+            |state, common| {
+                let now = state.timestamp(Instant::now());
+                let (server, data) = data(state, source, Instant::now())?;
+                check_engine(spec, server.engine, "server")?;
+                let tables = data.tables.copy_of(at.unwrap_or(now), now)?;
+                Ok(restored(common, spec, data, tables))
             },
         )
         .await
@@ -287,11 +378,12 @@ impl Database for SimCloud {
         id.expect_kind(ResourceKind::Database)?;
         offered!(self, database, "databases")?;
         self.call("database.promote_replica", Some(&id.region), |state, now| {
+            let at = state.timestamp(now);
             let (view, data) = data(state, id, now)?;
             if view.replica_of.is_none() {
                 return Ok(view);
             }
-            data.tables = Arc::new(data.tables.copy());
+            data.tables = Arc::new(data.tables.copy(at));
             if let AnyView::Database(view) = &mut state.find_mut(id, now)?.view {
                 view.replica_of = None;
             }

@@ -1,10 +1,12 @@
-//! `Dns` of the simulated cloud: zones and their records. A zone may also be in the region `global`.
+//! `Dns` of the simulated cloud: zones, their records, health checks. Zones and checks may also be in the region `global`.
 
 use async_trait::async_trait;
 use cloud_core::{
-    ClientToken, Dns, DnsZone, Error, ErrorKind, ListQuery, Page, PageRequest, RecordSet,
-    ResourceId, ResourceKind, ResourceStatus, Result, Routing, ZoneSpec,
+    ClientToken, Dns, DnsZone, Error, ErrorKind, HealthCheck, HealthCheckSpec, ListQuery, Page,
+    PageRequest, RecordSet, Region, ResourceId, ResourceKind, ResourceStatus, Result, Routing,
+    ZoneSpec,
 };
+use tokio::time::Instant;
 
 use super::{
     SimCloud,
@@ -12,6 +14,7 @@ use super::{
     entry::{Draft, Entry, Request},
     extra::Extra,
     offered,
+    state::State,
 };
 
 const GLOBAL: &str = "global";
@@ -23,21 +26,47 @@ fn records<'a>(entry: &'a mut Entry, id: &ResourceId) -> Result<&'a mut Vec<Reco
     }
 }
 
+impl SimCloud {
+    fn dns_region(&self, region: &Region) -> Result<()> {
+        match region.as_str() {
+            GLOBAL => Ok(()),
+            _ => self.region(region).map(drop),
+        }
+    }
+}
+
+impl State {
+    /// Refuses a health check that is not there, or no longer.
+    fn living_check(&self, id: &ResourceId, now: Instant) -> Result<()> {
+        match self.find(id, now)?.1.status(now).is_gone() {
+            true => Err(Error::not_found(id)),
+            false => Ok(()),
+        }
+    }
+
+    /// The record that uses a health check.
+    fn user_of(&self, check: &ResourceId, now: Instant) -> Option<&RecordSet> {
+        let records = self.living(now).filter_map(|entry| match &entry.extra {
+            Extra::Zone(records) => Some(records),
+            _ => None,
+        });
+        records.flatten().find(|record| record.health_check.as_ref() == Some(check))
+    }
+}
+
 #[async_trait]
 impl Dns for SimCloud {
     async fn create_zone(&self, spec: &ZoneSpec, token: &ClientToken) -> Result<DnsZone> {
-        offered!(self, dns, "DNS zones")?;
+        let can = offered!(self, dns, "DNS zones")?;
         spec.validate()?;
-        if spec.region.as_str() != GLOBAL {
-            self.region(&spec.region)?;
-        }
+        self.dns_region(&spec.region)?;
         let request = Request {
             region: &spec.region,
             name: &spec.name,
             tags: &spec.tags,
             spec,
             token,
-            unique: true,
+            unique: can.unique_names,
             needs: Vec::new(),
             vcpu: 0,
         };
@@ -80,12 +109,19 @@ impl Dns for SimCloud {
             Routing::Weighted { .. } => can.weighted,
             Routing::Failover { .. } => can.failover,
             Routing::Latency { .. } => can.latency,
+            Routing::Geoproximity { .. } => can.geoproximity,
             _ => false,
         };
         if !supported {
             return Err(Error::unsupported("this routing of DNS records"));
         }
+        if record.health_check.is_some() && !can.health_checks {
+            return Err(Error::unsupported("health checks"));
+        }
         self.call("dns.set_record", Some(&zone.region), |state, now| {
+            if let Some(check) = &record.health_check {
+                state.living_check(check, now)?;
+            }
             let entry = state.ready(zone, now)?;
             let domain = entry.view.name().to_owned();
             let inside = record.name == domain || record.name.ends_with(&format!(".{domain}"));
@@ -131,6 +167,64 @@ impl Dns for SimCloud {
             let before = records.len();
             records.retain(|other| !other.same_key(record));
             Ok(records.len() < before)
+        })
+        .await
+    }
+
+    async fn create_health_check(
+        &self,
+        spec: &HealthCheckSpec,
+        token: &ClientToken,
+    ) -> Result<HealthCheck> {
+        spec.check(offered!(self, dns, "health checks")?)?;
+        self.dns_region(&spec.region)?;
+        let request = Request {
+            region: &spec.region,
+            name: &spec.name,
+            tags: &spec.tags,
+            spec,
+            token,
+            unique: self.0.unique_names,
+            needs: Vec::new(),
+            vcpu: 0,
+        };
+        self.create_one("dns.create_health_check", request, |_, common| {
+            let view = HealthCheck {
+                id: common.id,
+                name: common.name,
+                status: ResourceStatus::Creating,
+                target: spec.target.clone(),
+                port: spec.port,
+                protocol: spec.protocol,
+                path: spec.path.clone(),
+                tags: common.tags,
+                created_at: common.created_at,
+            };
+            Ok(Draft::new(view, Extra::Nothing))
+        })
+        .await
+    }
+
+    async fn get_health_check(&self, id: &ResourceId) -> Result<HealthCheck> {
+        self.get_one("dns.get_health_check", id).await
+    }
+
+    async fn list_health_checks_page(
+        &self,
+        query: &ListQuery,
+        page: &PageRequest,
+    ) -> Result<Page<HealthCheck>> {
+        self.list_page("dns.list_health_checks", query, page).await
+    }
+
+    async fn delete_health_check(&self, id: &ResourceId) -> Result<bool> {
+        id.expect_kind(ResourceKind::HealthCheck)?;
+        self.call("dns.delete_health_check", Some(&id.region), |state, now| {
+            if let Some(user) = state.user_of(id, now) {
+                let message = format!("{id} is in use by the record {}", user.name);
+                return Err(Error::new(ErrorKind::Conflict, message).with_resource(id.to_string()));
+            }
+            state.delete(id, now)
         })
         .await
     }

@@ -14,6 +14,7 @@
 //!   `SELECT count(*) [AS n] FROM t` and `DELETE FROM t`, each also with `WHERE column = $1` or `WHERE 1 = 0`, and
 //!   `DROP TABLE [IF EXISTS] t`. All else is
 //!   [`Unsupported`](cloud_core::ErrorKind::Unsupported).
+//! - A database can be restored to any time since it was made.
 //! - A function's code names a handler that the builder registered; see [`SimBuilder::function`].
 //! - Console output, kubeconfig and addresses are made up; firewalls filter nothing.
 //!

@@ -2,13 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use cloud_core::{
     Error, ErrorKind, ResourceId, Result, Row, Sql, SqlValue, TableSpec, check_sql_name,
 };
+
+use jiff::Timestamp;
 
 use super::{SimCloud, extra::Extra};
 
@@ -19,18 +21,93 @@ struct Table {
     next_id: i64,
 }
 
+type ByName = BTreeMap<String, Table>;
+
+/// One write, in the form in which it can be done again.
+#[derive(Clone, Debug)]
+enum Write {
+    Create(TableSpec),
+    /// With its `id`.
+    Insert(String, i64, Row),
+    /// The rows by their position, ascending.
+    Delete(String, Vec<usize>),
+    Drop(String),
+}
+
+impl Write {
+    fn apply(self, tables: &mut ByName) {
+        match self {
+            Self::Create(spec) => {
+                let name = spec.name.clone();
+                tables.insert(name, Table { spec, rows: Vec::new(), next_id: 1 });
+            }
+            Self::Insert(name, id, row) => {
+                if let Some(table) = tables.get_mut(&name) {
+                    table.rows.push(row);
+                    table.next_id = id + 1;
+                }
+            }
+            Self::Delete(name, positions) => {
+                if let Some(table) = tables.get_mut(&name) {
+                    for position in positions.into_iter().rev() {
+                        table.rows.remove(position);
+                    }
+                }
+            }
+            Self::Drop(name) => drop(tables.remove(&name)),
+        }
+    }
+}
+
+/// What a server holds, and how that came to be.
+#[derive(Debug)]
+struct Data {
+    tables: ByName,
+    since: Timestamp,
+    first: Arc<ByName>,
+    writes: Vec<(Timestamp, Write)>,
+}
+
+impl Data {
+    fn new(tables: ByName, since: Timestamp) -> Self {
+        Self { first: Arc::new(tables.clone()), tables, since, writes: Vec::new() }
+    }
+
+    fn write(&mut self, at: Timestamp, write: Write) {
+        self.writes.push((at, write.clone()));
+        write.apply(&mut self.tables);
+    }
+}
+
 /// The data of one server.
-#[derive(Debug, Default)]
-pub(super) struct Tables(Mutex<BTreeMap<String, Table>>);
+#[derive(Debug)]
+pub(super) struct Tables(Mutex<Data>);
 
 impl Tables {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Table>> {
+    pub(super) fn empty(since: Timestamp) -> Self {
+        Self(Mutex::new(Data::new(ByName::new(), since)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Data> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same data, from here on apart.
-    pub(super) fn copy(&self) -> Self {
-        Self(Mutex::new(self.lock().clone()))
+    /// The same data, from now on apart, and without a past.
+    pub(super) fn copy(&self, now: Timestamp) -> Self {
+        Self(Mutex::new(Data::new(self.lock().tables.clone(), now)))
+    }
+
+    /// [`copy`](Self::copy) of the data as it was at that time.
+    pub(super) fn copy_of(&self, at: Timestamp, now: Timestamp) -> Result<Self> {
+        let data = self.lock();
+        if at < data.since || at > now {
+            let accepted = format_args!("{} to {now}", data.since);
+            return Err(Error::invalid("at", format_args!("is {at}"), accepted));
+        }
+        let mut tables = (*data.first).clone();
+        let writes = data.writes.iter().take_while(|(written, _)| *written <= at);
+        writes.for_each(|(_, write)| write.clone().apply(&mut tables));
+        Ok(Self(Mutex::new(Data::new(tables, now))))
     }
 }
 
@@ -96,8 +173,8 @@ fn unknown(text: &str) -> Error {
     )
 }
 
-fn table<'a>(tables: &'a mut BTreeMap<String, Table>, name: &str) -> Result<&'a mut Table> {
-    tables.get_mut(name).ok_or_else(|| {
+fn table<'a>(tables: &'a ByName, name: &str) -> Result<&'a Table> {
+    tables.get(name).ok_or_else(|| {
         Error::invalid("statement", format_args!("names the table '{name}'"), "a table that exists")
     })
 }
@@ -110,24 +187,47 @@ pub(super) struct SimSql {
 }
 
 impl SimSql {
+    async fn read<T: Send>(
+        &self,
+        operation: &'static str,
+        look: impl FnOnce(&ByName) -> Result<T> + Send,
+    ) -> Result<T> {
+        self.call(operation, false, |tables| Ok((None, look(tables)?))).await
+    }
+
+    /// `decide` says what is to be written, and what the answer is.
+    async fn write<T: Send>(
+        &self,
+        operation: &'static str,
+        decide: impl FnOnce(&ByName) -> Result<(Option<Write>, T)> + Send,
+    ) -> Result<T> {
+        self.call(operation, true, decide).await
+    }
+
     async fn call<T: Send>(
         &self,
         operation: &'static str,
         writes: bool,
-        act: impl FnOnce(&mut BTreeMap<String, Table>) -> Result<T> + Send,
+        decide: impl FnOnce(&ByName) -> Result<(Option<Write>, T)> + Send,
     ) -> Result<T> {
         let id = &self.server;
         self.cloud
             .call(operation, Some(&id.region), |state, now| {
+                let at = state.timestamp(now);
                 let entry = state.ready(id, now)?;
                 let replica = matches!(&entry.view, super::views::AnyView::Database(server) if server.replica_of.is_some());
                 if replica && writes {
                     return Err(Error::new(ErrorKind::Conflict, format!("{id} is a replica and can only be read")));
                 }
-                match &entry.extra {
-                    Extra::Database(data) => act(&mut data.tables.lock()),
-                    _ => Err(Error::not_found(id)),
+                let Extra::Database(server) = &entry.extra else {
+                    return Err(Error::not_found(id));
+                };
+                let mut data = server.tables.lock();
+                let (write, answer) = decide(&data.tables)?;
+                if let Some(write) = write {
+                    data.write(at, write);
                 }
+                Ok(answer)
             })
             .await
     }
@@ -168,14 +268,9 @@ fn select(table: &Table, statement: &Statement, parameters: &[SqlValue]) -> Resu
 impl Sql for SimSql {
     async fn create_table(&self, spec: &TableSpec) -> Result<bool> {
         spec.validate()?;
-        self.call("sql.create_table", true, |tables| {
+        self.write("sql.create_table", |tables| {
             let new = !tables.contains_key(&spec.name);
-            tables.entry(spec.name.clone()).or_insert_with(|| Table {
-                spec: spec.clone(),
-                rows: Vec::new(),
-                next_id: 1,
-            });
-            Ok(new)
+            Ok((new.then(|| Write::Create(spec.clone())), new))
         })
         .await
     }
@@ -189,7 +284,7 @@ impl Sql for SimSql {
                 "a SELECT; execute runs a DELETE",
             ));
         }
-        self.call("sql.query", false, |tables| {
+        self.read("sql.query", |tables| {
             let table = table(tables, &statement.table)?;
             let found = select(table, &statement, parameters)?;
             Ok(match &statement.wanted {
@@ -213,26 +308,24 @@ impl Sql for SimSql {
                 "a DELETE; query runs a SELECT",
             ));
         }
-        self.call("sql.execute", true, |tables| {
+        self.write("sql.execute", |tables| {
             if let Wanted::Drop { if_exists } = statement.wanted {
-                return match tables.remove(&statement.table) {
-                    None if !if_exists => table(tables, &statement.table).map(|_| 0),
-                    _ => Ok(0),
-                };
+                let there = tables.contains_key(&statement.table);
+                if !there && !if_exists {
+                    table(tables, &statement.table)?;
+                }
+                return Ok((there.then_some(Write::Drop(statement.table)), 0));
             }
-            let table = table(tables, &statement.table)?;
-            let found = select(table, &statement, parameters)?;
-            for position in found.iter().rev() {
-                table.rows.remove(*position);
-            }
-            Ok(found.len() as u64)
+            let found = select(table(tables, &statement.table)?, &statement, parameters)?;
+            let count = found.len() as u64;
+            Ok((Some(Write::Delete(statement.table, found)), count))
         })
         .await
     }
 
     async fn insert(&self, name: &str, row: &Row) -> Result<i64> {
         check_sql_name("table", name)?;
-        self.call("sql.insert", true, |tables| {
+        self.write("sql.insert", |tables| {
             let table = table(tables, name)?;
             if let Some(column) =
                 row.keys().find(|key| !table.spec.columns.iter().any(|c| c.name == **key))
@@ -252,10 +345,8 @@ impl Sql for SimSql {
                 stored.insert(column.name.clone(), value);
             }
             let id = table.next_id;
-            table.next_id += 1;
             stored.insert("id".into(), id.into());
-            table.rows.push(stored);
-            Ok(id)
+            Ok((Some(Write::Insert(name.to_owned(), id, stored)), id))
         })
         .await
     }

@@ -2,8 +2,8 @@
 
 use cloud_core::{
     Bucket, CloudId, Cluster, DatabaseServer, DnsZone, Error, ErrorKind, Firewall, Function,
-    Instance, Peering, Provider, Resource, ResourceId, ResourceKind, ResourceStatus, Result,
-    Snapshot, Tags, View, VirtualNetwork,
+    HealthCheck, Instance, Peering, Provider, Resource, ResourceId, ResourceKind, ResourceStatus,
+    Result, Snapshot, Tags, View, VirtualNetwork,
 };
 
 /// A view that the table can hold.
@@ -68,6 +68,7 @@ views!(
     Peering(Peering),
     Cluster(Cluster),
     Function(Function),
+    HealthCheck(HealthCheck),
     DnsZone(DnsZone)
 );
 

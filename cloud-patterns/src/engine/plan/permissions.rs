@@ -81,6 +81,7 @@ const fn names(kind: ResourceKind) -> (&'static str, &'static str, &'static str)
         ResourceKind::Peering => ("network", "peering", "peerings"),
         ResourceKind::Cluster => ("kubernetes", "cluster", "clusters"),
         ResourceKind::Function => ("functions", "function", "functions"),
+        ResourceKind::HealthCheck => ("dns", "health_check", "health_checks"),
         ResourceKind::DnsZone => ("dns", "zone", "zones"),
         _ => ("cloud", "resource", "resources"),
     }

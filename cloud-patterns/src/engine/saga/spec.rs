@@ -2,8 +2,8 @@
 
 use cloud_core::{
     BucketSpec, ClientToken, Cloud, ClusterSpec, DatabaseSpec, Error, FirewallSpec, FunctionSpec,
-    InstanceSpec, NetworkSpec, PeeringSpec, Region, Resource, ResourceKind, Result, SecretRef,
-    SecretString, SnapshotSpec, Tags, View, ZoneSpec,
+    HealthCheckSpec, InstanceSpec, NetworkSpec, PeeringSpec, Region, Resource, ResourceKind,
+    Result, SecretRef, SecretString, SnapshotSpec, Tags, View, ZoneSpec,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,6 +20,7 @@ pub(super) enum Spec {
     Peering(PeeringSpec),
     Cluster(ClusterSpec),
     Function(FunctionSpec),
+    HealthCheck(HealthCheckSpec),
     DnsZone(ZoneSpec),
 }
 
@@ -39,6 +40,7 @@ impl Spec {
             ResourceKind::Peering => Self::Peering(typed(kind, spec)?),
             ResourceKind::Cluster => Self::Cluster(typed(kind, spec)?),
             ResourceKind::Function => Self::Function(typed(kind, spec)?),
+            ResourceKind::HealthCheck => Self::HealthCheck(typed(kind, spec)?),
             ResourceKind::DnsZone => Self::DnsZone(typed(kind, spec)?),
             kind => return Err(Error::unsupported(format_args!("creating a {kind}"))),
         })
@@ -55,6 +57,7 @@ impl Spec {
             Self::Peering(s) => &mut s.tags,
             Self::Cluster(s) => &mut s.tags,
             Self::Function(s) => &mut s.tags,
+            Self::HealthCheck(s) => &mut s.tags,
             Self::DnsZone(s) => &mut s.tags,
         }
     }
@@ -71,6 +74,7 @@ impl Spec {
             Self::Peering(s) => &s.network.region,
             Self::Cluster(s) => &s.region,
             Self::Function(s) => &s.region,
+            Self::HealthCheck(s) => &s.region,
             Self::DnsZone(s) => &s.region,
         }
     }
@@ -121,6 +125,9 @@ impl Spec {
             }
             Self::Function(s) => {
                 resource(cloud, &cloud.functions()?.create_function(s, token).await?)
+            }
+            Self::HealthCheck(s) => {
+                resource(cloud, &cloud.dns()?.create_health_check(s, token).await?)
             }
             Self::DnsZone(s) => resource(cloud, &cloud.dns()?.create_zone(s, token).await?),
         })

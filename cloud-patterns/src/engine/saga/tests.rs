@@ -114,6 +114,52 @@ async fn a_plan_is_refused_before_anything_is_done() {
     assert!(journal_text(&store).await.is_empty());
 }
 
+/// Both ways: a record is set after its health check is there, and the check is deleted after the record.
+#[tokio::test(start_paused = true)]
+async fn a_health_check_comes_before_its_record_and_goes_after_it() {
+    let create = |id: &str, kind: &str, spec: serde_json::Value| {
+        json!({
+            "id": id, "component": id, "cloud": "sim",
+            "action": { "do": "create", "kind": kind, "spec": spec },
+        })
+    };
+    let check = json!({
+        "name": "web", "region": "global", "target": "www.example.com", "port": 443, "protocol": "https",
+    });
+    let record = json!({
+        "name": "www.example.com", "record_type": "A", "ttl_seconds": 60, "values": ["192.0.2.1"],
+        "routing": { "failover": { "id": "a", "primary": true } }, "health_check": "${check.id}",
+    });
+    let last = json!({
+        "id": "last", "component": "last", "cloud": "sim", "depends_on": ["record"],
+        "action": { "do": "create", "kind": "bucket", "spec": { "name": "assets", "region": "sim-1" } },
+    });
+    let steps = json!([
+        create("check", "health_check", check),
+        create("zone", "dns_zone", json!({ "name": "example.com", "region": "global" })),
+        {
+            "id": "record", "component": "record", "cloud": "sim",
+            "action": { "do": "call", "handler": "set_record", "input": { "zone": "${zone.id}", "record": record } },
+        },
+        last,
+    ]);
+    for refused in [false, true] {
+        let denied = Error::new(ErrorKind::PermissionDenied, "no buckets");
+        let mut builder = SimCloud::builder("sim", 1);
+        if refused {
+            builder = builder.script(When::call("storage.create_bucket", 1), Fault::Refuse(denied));
+        }
+        let sim = builder.build().unwrap();
+        let plan = plan("p", steps.clone());
+        assert!(plan.permissions()[sim.id()].contains("dns.create_health_check"));
+        let outcome =
+            executor(&memory(), &[&sim], "a").apply(&plan, &Run::default()).await.unwrap();
+        assert_eq!(outcome.is_success(), !refused, "{outcome}");
+        assert_eq!(sim.count(ResourceKind::HealthCheck), usize::from(!refused));
+        assert!(!refused || sim.is_empty(), "{outcome}: {:?}", sim.living());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_no_capacity_is_rolled_back_with_its_scope() {
     let store = memory();
