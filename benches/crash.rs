@@ -2,7 +2,9 @@
 //! effect, lost, crashed at and repeated, on simulated clouds and on local ones; then an orchestrator process killed 200 times.
 //!
 //! `cargo bench --bench crash [-- sim|local|kill]`. Aim: orphans 0, duplicates 0, runs that could not be resumed 0.
-#![allow(clippy::unwrap_used, missing_docs)]
+//!
+//! On any clouds, by configuration alone: `CLOUDS=clouds.toml WORKLOAD=shop.yaml [EVERY=7] cargo bench --features aws --bench crash -- clouds`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "support/kill.rs"]
 mod kill;
@@ -28,6 +30,9 @@ fn main() {
     }
     let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let parts: [(&str, fn()); 3] = [("sim", simulated), ("local", local), ("kill", killed)];
+    if only.iter().any(|o| o == "clouds") {
+        configured();
+    }
     for (name, part) in parts {
         if only.is_empty() || only.iter().any(|o| o == name) {
             part();
@@ -69,6 +74,20 @@ fn local() {
     let report =
         runtime.block_on(CrashHarness::new(world, support::local_options()).run()).unwrap();
     show("LocalCloud", &report, start);
+}
+
+fn configured() {
+    let start = Instant::now();
+    let path = |name: &str| PathBuf::from(std::env::var_os(name).expect(name));
+    let every = std::env::var("EVERY").map_or(1, |n| n.parse().unwrap());
+    let (clouds, workload) = (path("CLOUDS"), path("WORKLOAD"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let report = runtime.block_on(async {
+        let clouds = multicloud::connect(&clouds).await.unwrap();
+        let world = |case: usize| support::configured_world(&clouds, &workload, case);
+        CrashHarness::new(world, support::local_options()).every(every).run().await.unwrap()
+    });
+    show(&format!("{} by {}", workload.display(), clouds.display()), &report, start);
 }
 
 fn killed() {

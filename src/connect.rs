@@ -102,6 +102,11 @@ struct Entry {
 /// root = "data"                    # relative to this file
 /// regions = ["here", "there"]
 ///
+/// [clouds.production]
+/// provider = "aws"                 # with the feature `aws`: AwsConfig of cloud-aws
+/// regions = ["eu-central-1"]
+/// profile = "production"
+///
 /// [clouds.laptop.calls]            # optional: interceptors, see CallConfig
 /// timeout = "30s"
 /// requests_per_second = 50
@@ -175,6 +180,13 @@ async fn open(entry: Entry, folder: &Path) -> Result<Arc<dyn Cloud>> {
                 cloud_local::LocalCloud::open(entry.id, config)
                     .await
                     .map_err(|e| e.context(&at))?,
+            )
+        }
+        #[cfg(feature = "cloud-aws")]
+        Provider::Aws => {
+            let config: cloud_aws::AwsConfig = read(&at, entry.settings.into())?;
+            Arc::new(
+                cloud_aws::AwsCloud::open(entry.id, config).await.map_err(|e| e.context(&at))?,
             )
         }
         provider => {

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`core`] | `cloud-core` | resource types, service traits, errors, interceptors |
 //! | [`local`] | `cloud-local` | this machine as a cloud: the embedded default |
+//! | `aws` | `cloud-aws` | Amazon Web Services |
 //! | [`patterns`] | `cloud-patterns` | workloads, plans, orchestration, data sync |
 //! | `objects` | `cloud-objects` | object stores by URL |
 //! | `testkit` | `cloud-testkit` | conformance suite, simulated cloud |
@@ -30,6 +31,7 @@
 //! | feature | default | what |
 //! |---|---|---|
 //! | `local` | yes | the adapter for this machine |
+//! | `aws` | no | the adapter for AWS with every service; `aws-storage`, `aws-compute` and so on add single ones, each with its own SDK |
 //! | `patterns` | yes | workloads, plans, orchestration, data sync |
 //! | `objects` | no | object stores by URL: `s3://`, `az://`, `gs://`, `oss://`, `oci://`, `file://` |
 //! | `postgres` | no | PostgreSQL as a store for several machines, and as a database engine on this machine |
@@ -46,6 +48,8 @@ mod locations;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "cloud-aws")]
+pub use cloud_aws as aws;
 pub use cloud_core as core;
 #[cfg(feature = "local")]
 pub use cloud_local as local;

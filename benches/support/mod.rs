@@ -49,6 +49,18 @@ pub(crate) async fn local_clouds(folder: &Path) -> Result<Clouds> {
     multicloud::connect(config).await
 }
 
+/// A world on the clouds of a configuration, whatever they are: all runs share them, and each has a deployment of its own.
+pub(crate) async fn configured_world(clouds: &Clouds, workload: &Path, case: usize) -> Result<World> {
+    let mut workload = Workload::from_path(workload)?;
+    workload.name = format!("{}-{case}-{:08x}", workload.name, rand::random::<u32>());
+    let options = PlanOptions::new(&workload.name);
+    Ok(World {
+        store: Arc::new(SqliteStore::in_memory(Arc::new(SystemClock)).await?),
+        plan: planner::plan(&workload, &observe(clouds).await, &options)?,
+        clouds: clouds.iter().cloned().collect(),
+    })
+}
+
 /// A fresh world of local clouds in an empty folder.
 pub(crate) async fn local_world(folder: &Path) -> Result<World> {
     let clouds = local_clouds(folder).await?;

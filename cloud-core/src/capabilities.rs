@@ -25,6 +25,8 @@ pub enum Alphabet {
     LowerDnsDots,
     /// `A-Z`, `a-z`, `0-9`, `-`, `_`, `.`.
     AsciiWord,
+    /// `A-Z`, `a-z`, `0-9`, `-`, `_`.
+    AsciiLabel,
     /// Any character that [`check_name`] lets pass.
     Any,
 }
@@ -36,6 +38,7 @@ impl Alphabet {
             Self::LowerDns => matches!(c, 'a'..='z' | '0'..='9' | '-'),
             Self::LowerDnsDots => c == '.' || Self::LowerDns.allows(c),
             Self::AsciiWord => c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'),
+            Self::AsciiLabel => c != '.' && Self::AsciiWord.allows(c),
             Self::Any => !c.is_control(),
         }
     }
@@ -46,6 +49,7 @@ impl Alphabet {
             Self::LowerDns => "lower-case ASCII letters, digits and '-'",
             Self::LowerDnsDots => "lower-case ASCII letters, digits, '-' and '.'",
             Self::AsciiWord => "ASCII letters, digits, '-', '_' and '.'",
+            Self::AsciiLabel => "ASCII letters, digits, '-' and '_'",
             Self::Any => "any characters but control characters and path separators",
         }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use cloud_core::{Error, ErrorKind, ObjectLocation, ObjectTraits, Provider, Result, Transport};
+use http::HeaderValue;
 use object_store::{ClientOptions, memory::InMemory};
 use url::Url;
 
@@ -119,6 +120,10 @@ impl ObjectLocationParts {
 pub(crate) fn client_options(options: &OpenOptions) -> ClientOptions {
     ClientOptions::new()
         .with_allow_http(options.allow_http)
+        .with_user_agent(HeaderValue::from_static(concat!(
+            "multicloud/",
+            env!("CARGO_PKG_VERSION")
+        )))
         .with_connect_timeout(options.connect_timeout)
         .with_timeout(options.first_byte_timeout)
         .with_read_timeout(options.idle_timeout)

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use cloud_core::SecretString;
-use object_store::RetryConfig;
+use object_store::{RetryConfig, aws::AwsCredentialProvider};
 
 /// How a location is opened. The default takes credentials from the provider's default chain and refuses plain HTTP but to
 /// loopback addresses.
@@ -44,6 +44,9 @@ pub struct OpenOptions {
     pub max_connections: Option<usize>,
     /// Certificates of authorities (PEM) to trust besides those that this machine trusts.
     pub root_certificates: Vec<u8>,
+    /// `CopyMode::Create` at S3 asks by `If-None-Match`, as AWS itself is always asked. Another server may not know that of copies and
+    /// overwrite, so it is only asked if this says that it does; else such a copy is `NotSupported`.
+    pub conditional_copy: bool,
 }
 
 impl Default for OpenOptions {
@@ -61,6 +64,7 @@ impl Default for OpenOptions {
             pool_idle_timeout: Duration::from_secs(60),
             max_connections: None,
             root_certificates: Vec::new(),
+            conditional_copy: false,
         }
     }
 }
@@ -89,6 +93,14 @@ pub enum Credentials {
         /// The token of a session, for temporary keys.
         session: Option<SecretString>,
     },
+    /// S3 and what speaks like it: keys that are asked for when a request is to be signed, such as those of a role, which are renewed.
+    /// Nothing is then taken from the environment.
+    Provider {
+        /// Asked for every request; it has to remember what it fetched.
+        keys: AwsCredentialProvider,
+        /// Names who that is, without being a secret: handles with the same identity have the same rights.
+        identity: String,
+    },
     /// Azure: the key of the storage account, in base64.
     AccountKey(SecretString),
     /// Azure: a shared access signature, as the portal shows it.
@@ -106,6 +118,7 @@ impl Credentials {
             Self::Default => "the default chain",
             Self::Anonymous => "anonymous",
             Self::AccessKey { .. } => "an access key",
+            Self::Provider { .. } => "a provider of access keys",
             Self::AccountKey(_) => "an account key",
             Self::SharedAccessSignature(_) => "a shared access signature",
             Self::BearerToken(_) => "a bearer token",

@@ -6,7 +6,9 @@ use cloud_core::{
     ETagMeaning, Error, ErrorKind, ObjectLocation, Provider, Result, Transport,
     secret::ExposeSecret,
 };
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key, S3ConditionalPut};
+use object_store::aws::{
+    AmazonS3Builder, AmazonS3ConfigKey as Key, S3ConditionalPut, S3CopyIfNotExists,
+};
 use ring::digest;
 
 use crate::{
@@ -79,8 +81,9 @@ pub(crate) async fn open(address: Address, options: &OpenOptions) -> Result<Obje
             traits.e_tag = e_tag(&builder, bucket);
             match server {
                 Some(server) => {
-                    let aws =
-                        server.host_str().is_some_and(|host| host.ends_with(".amazonaws.com"));
+                    let aws = server.host_str().is_some_and(|host| {
+                        host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+                    });
                     traits.provider = if aws { Provider::Aws } else { Provider::Other };
                     (bucket, server)
                 }
@@ -94,6 +97,11 @@ pub(crate) async fn open(address: Address, options: &OpenOptions) -> Result<Obje
         other => return Err(Error::new(ErrorKind::Internal, format!("{other:?} is not S3"))),
     };
     traits.transport = transport(&server, options)?;
+    let knows_condition = options.conditional_copy || traits.provider == Provider::Aws;
+    if knows_condition && builder.get_config_value(&Key::CopyIfNotExists).is_none() {
+        let header = S3CopyIfNotExists::Header("if-none-match".into(), "*".into());
+        builder = builder.with_copy_if_not_exists(header);
+    }
 
     let directory = bucket.ends_with("--x-s3");
     let own_endpoint = directory && traits.provider == Provider::Aws;
@@ -112,7 +120,7 @@ pub(crate) async fn open(address: Address, options: &OpenOptions) -> Result<Obje
     traits.streamed_put = unsigned && !checksum;
     traits.put_checks_md5 = true;
     traits.bucket = Some(bucket.clone());
-    traits.copy_scope = Some(format!("s3 {server} {bucket} {}", identity(&builder)));
+    traits.copy_scope = Some(format!("s3 {server} {bucket} {}", identity(&builder, options)));
     if let Some(region) = region {
         builder = builder.with_region(region);
     }
@@ -168,6 +176,9 @@ fn with_credentials(
             let keys = Keys { id: id.clone(), secret: secret.clone(), session: session.clone() };
             Ok(with(settings_of_environment(place), &keys))
         }
+        (Credentials::Provider { keys, .. }, _) => {
+            Ok(AmazonS3Builder::new().with_credentials(keys.clone()))
+        }
         (Credentials::Default, Place::Oss(_)) => {
             let (id, secret) = (
                 variable("ALIBABA_CLOUD_ACCESS_KEY_ID"),
@@ -213,12 +224,13 @@ fn e_tag(builder: &AmazonS3Builder, bucket: &str) -> ETagMeaning {
 }
 
 /// Who asks, without saying it: two handles of this process with the same identity have the same rights.
-fn identity(builder: &AmazonS3Builder) -> String {
-    match builder.get_config_value(&Key::AccessKeyId) {
-        Some(id) => {
+fn identity(builder: &AmazonS3Builder, options: &OpenOptions) -> String {
+    match (&options.credentials, builder.get_config_value(&Key::AccessKeyId)) {
+        (Credentials::Provider { identity, .. }, _) => identity.clone(),
+        (_, Some(id)) => {
             let hash = digest::digest(&digest::SHA256, id.as_bytes());
             hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
         }
-        None => "default".into(),
+        (_, None) => "default".into(),
     }
 }

@@ -37,6 +37,7 @@ class Request:
     signing_name: str
     operation: str
     answered: bool
+    call: str | None
 
     @classmethod
     def parse(cls, line):
@@ -48,7 +49,7 @@ class Request:
         answered = fields["by_server"] and fields["status"] is not None and fields["status"] < 300
         query = parse_qsl(fields["query"], keep_blank_values=True)
         return cls(fields["server"], fields["method"], fields["path"], query, headers, body, fields["service"],
-                   fields["operation"], answered)
+                   fields["operation"], answered, fields.get("call"))
 
     def parameters(self):
         """Of the query protocols: those of the body, or for a GET those of the address."""
@@ -113,14 +114,17 @@ def main(arguments):
                 if model is not None:
                     found[service, operation] = (service, request.signing_name, model)
                 seen = operations.setdefault(
-                    f"{service}.{operation}", {"requests": 0, "answered": collections.Counter(), "complaints": 0})
+                    f"{service}.{operation}", {"requests": 0, "answered": collections.Counter(), "complaints": 0, "calls": set()})
                 seen["requests"] += 1
                 seen["answered"][request.server] += request.answered
                 seen["complaints"] += len(complained)
+                seen["calls"].update({request.call} - {None})
                 for complaint in complained:
                     first = {"service": service, "operation": operation, "complaint": complaint, "times": 0,
                              "example": request.example()}
                     complaints.setdefault((service, operation, complaint), first)["times"] += 1
+    for seen in operations.values():
+        seen["calls"] = sorted(seen["calls"])
     report = {
         "requests": number,
         "operations": dict(sorted(operations.items())),

@@ -2,8 +2,9 @@
 
 moto 5.2.5 keeps no body of a form, and takes an empty body for what it made of the headers: it then signs its own rendering
 (a space as +) in place of what the client signed, and refuses good requests: every GET of Route 53, EKS and Lambda, and forms
-of a client that writes a space as %20. And it knows no signature in an address: it fails at each presigned one. Both are put
-right here, and nothing else of moto is changed.
+of a client that writes a space as %20. And it knows no signature in an address: it fails at each presigned one. It names the
+answer to GetBucketVersioning as S3 does not, which a strict client refuses, and gives a new bucket the tags of a deleted one of its
+name. These are put right here, and nothing else of moto is changed.
 """
 
 import contextvars
@@ -15,8 +16,10 @@ from urllib.parse import parse_qsl
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
+from moto.core.serialize import S3Serializer
 from moto.iam.access_control import IAMRequestBase, S3IAMRequest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.s3.models import S3Backend
 from moto.server import main
 
 # Of the request that this thread serves: its body, and the signature in its address.
@@ -26,6 +29,8 @@ PRESIGNED = contextvars.ContextVar("PRESIGNED", default=None)
 dispatch = DomainDispatcherApplication.__call__
 create_request = IAMRequestBase._create_aws_request
 create_s3_auth = S3IAMRequest._create_auth
+serialize_s3_result = S3Serializer._serialized_result_to_response
+delete_s3_bucket = S3Backend.delete_bucket
 
 
 def keep_request(self, environ, start_response):
@@ -81,7 +86,24 @@ def s3_auth(self, credentials):
     return create_s3_auth(self, credentials)
 
 
+def s3_result(self, resp, result, shape, serialized):
+    resp = serialize_s3_result(self, resp, result, shape, serialized)
+    if self.operation_model.name == "GetBucketVersioning":
+        resp["body"] = resp["body"].replace("GetBucketVersioningResponse", "VersioningConfiguration")
+    return resp
+
+
+def delete_bucket(self, bucket_name):
+    arn = self.get_bucket(bucket_name).arn
+    deleted = delete_s3_bucket(self, bucket_name)
+    if deleted:
+        self.tagger.delete_all_tags_for_resource(arn)
+    return deleted
+
+
 DomainDispatcherApplication.__call__ = keep_request
+S3Serializer._serialized_result_to_response = s3_result
+S3Backend.delete_bucket = delete_bucket
 IAMRequestBase._create_aws_request = signed_request
 S3IAMRequest._create_auth = s3_auth
 

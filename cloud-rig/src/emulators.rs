@@ -97,7 +97,8 @@ impl Emulator {
                 Kind::Moto => Launch {
                     program,
                     arguments: words(&[&support("moto_server.py"), "-H", "127.0.0.1", "-p", &port]),
-                    environment: vec![],
+                    // Its own images are of systems of 2017.
+                    environment: vec![("MOTO_AMIS_PATH", support("amis.json"))],
                 },
                 Kind::Ministack => Launch {
                     program,

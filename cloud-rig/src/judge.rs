@@ -32,6 +32,9 @@ pub struct Operation {
     /// How many of them each server answered with success. What the proxy answered counts for none.
     pub answered: BTreeMap<String, usize>,
     pub complaints: usize,
+    /// The calls of the adapter that sent it, where the tests said so.
+    #[serde(default)]
+    pub calls: std::collections::BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

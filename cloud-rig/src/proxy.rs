@@ -51,6 +51,18 @@ struct Core {
     record: Record,
     faults: Mutex<Faults>,
     tokens: ClientTokens,
+    call: Mutex<Option<String>>,
+}
+
+/// Says in the recording which call of an adapter the requests are sent for.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Core>);
+
+impl Caller {
+    /// From now on it is this call; `None`: it is not known.
+    pub fn is(&self, call: Option<&str>) {
+        *self.0.call.lock().unwrap() = call.map(str::to_owned);
+    }
 }
 
 /// The connection is closed without (the rest of) an answer.
@@ -85,6 +97,7 @@ impl Proxy {
             record: Record::new(server, folder),
             faults: Mutex::default(),
             tokens: ClientTokens::default(),
+            call: Mutex::default(),
         });
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -116,6 +129,11 @@ impl Proxy {
     /// How many requests match so far.
     pub fn count(&self, matches: impl Fn(&Seen) -> bool) -> usize {
         self.core.record.all().iter().filter(|seen| matches(seen)).count()
+    }
+
+    /// To say for which call the requests are sent.
+    pub fn caller(&self) -> Caller {
+        Caller(self.core.clone())
     }
 
     /// Adds a rule, after those that are there.
@@ -161,6 +179,7 @@ async fn handle(core: Arc<Core>, request: Request<Incoming>) -> Result<Response<
             .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
             .collect(),
         body: body.clone(),
+        call: core.call.lock().unwrap().clone(),
         ..Seen::default()
     };
     wire::identify(&mut seen);

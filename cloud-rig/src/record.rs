@@ -37,6 +37,8 @@ pub struct Seen {
     pub operation: String,
     /// `None` while it is under way, or if the connection was dropped before an answer.
     pub answer: Option<Answer>,
+    /// The call of the adapter that it was sent for, where the test says so.
+    pub call: Option<String>,
 }
 
 /// How a request was answered.
@@ -122,6 +124,7 @@ impl Record {
                 "service": seen.service,
                 "region": seen.region,
                 "operation": seen.operation,
+                "call": seen.call,
                 "status": answer.as_ref().map(|answer| answer.status),
                 "by_server": answer.as_ref().is_some_and(|answer| answer.by_server),
                 "error": answer.as_ref().and_then(|answer| answer.error.as_deref()),

@@ -63,6 +63,10 @@ fn database(problem: &dyn DatabaseError, lost: Effect) -> Error {
     if problem.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
         return sqlite(&code, message).with_code(code);
     }
+    #[cfg(feature = "mysql")]
+    if let Some(mysql) = problem.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return mysql_error(mysql.number(), &code, message, lost);
+    }
     // What kills the session may come after the statement was committed.
     #[cfg(feature = "postgres")]
     let fatal = problem
@@ -85,7 +89,7 @@ fn database(problem: &dyn DatabaseError, lost: Effect) -> Error {
 }
 
 /// PostgreSQL's SQLSTATE, the standard's classes with its own codes; and whether a [`ErrorKind::Conflict`] passes by itself.
-fn sqlstate(code: &str) -> (ErrorKind, bool) {
+pub(crate) fn sqlstate(code: &str) -> (ErrorKind, bool) {
     use ErrorKind::*;
     let kind = match code {
         "23505" | "23P01" | "42P04" | "42P06" | "42P07" | "42710" => AlreadyExists,
@@ -106,6 +110,42 @@ fn sqlstate(code: &str) -> (ErrorKind, bool) {
         },
     };
     (kind, false)
+}
+
+/// MySQL's and MariaDB's error numbers, which say more than their SQLSTATE; that is the code of the error.
+#[cfg(feature = "mysql")]
+fn mysql_error(number: u16, state: &str, message: String, lost: Effect) -> Error {
+    use ErrorKind::*;
+    let message = format!("{message} (error {number})");
+    let (kind, passes) = match number {
+        // A key that is there, a table, a database, an index name.
+        1062 | 1022 | 1586 | 1050 | 1007 | 1061 => (AlreadyExists, false),
+        // A deadlock, a lock that was waited for in vain.
+        1213 | 1205 | 3572 => (Conflict, true),
+        1044 | 1142 | 1143 | 1227 | 1290 | 1792 | 1836 => (PermissionDenied, false),
+        1049 => (NotFound, false),
+        1040 | 1203 | 1226 => (RateLimited, false),
+        1021 | 1114 => (StorageFull, false),
+        1317 | 1969 | 3024 => (Timeout, false),
+        // No default, a wrong value, a violated check.
+        1364 | 1366 | 1265 | 3819 | 4025 | 1295 => (InvalidInput, false),
+        1034 | 1194 | 1712 => (Corrupt, false),
+        _ => sqlstate(state),
+    };
+    // What the server refuses it has not done; what ends the session may come after the statement.
+    let effect = match kind {
+        Unavailable | Internal => lost,
+        _ => Effect::None,
+    };
+    let error = Error::new(kind, message).with_code(state).with_effect(effect);
+    match kind {
+        StorageFull => error.with_hint("free some space and repeat"),
+        RateLimited => {
+            error.with_scope(Scope::Resource).with_retry(Retry::After(Duration::from_millis(200)))
+        }
+        Conflict if passes => error.with_retry(Retry::Backoff),
+        _ => error,
+    }
 }
 
 /// SQLite's result codes: the low byte is the kind of error, the rest its variety.
@@ -199,6 +239,30 @@ mod tests {
         assert_eq!(map(broken(), Phase::Connecting).effect(), Effect::None);
         let error = map(sqlx::Error::PoolTimedOut, Phase::Connecting);
         assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, Effect::None));
+    }
+
+    #[cfg(feature = "mysql")]
+    #[test]
+    fn mysql_numbers_have_their_kinds() {
+        use ErrorKind::*;
+        for (number, state, kind, retry) in [
+            (1062, "23000", AlreadyExists, Retry::Never),
+            (1452, "23000", InvalidInput, Retry::Never),
+            (1146, "42S02", InvalidInput, Retry::Never),
+            (1064, "42000", InvalidInput, Retry::Never),
+            (1213, "40001", Conflict, Retry::Backoff),
+            (1205, "HY000", Conflict, Retry::Backoff),
+            (1045, "28000", Unauthenticated, Retry::Never),
+            (1049, "42000", NotFound, Retry::Never),
+            (1792, "25006", PermissionDenied, Retry::Never),
+            (1053, "08S01", Unavailable, Retry::Backoff),
+            (1105, "HY000", Internal, Retry::Never),
+        ] {
+            let error = mysql_error(number, state, String::new(), Effect::Unknown);
+            assert_eq!((error.kind(), error.retry()), (kind, retry), "{number}");
+            let open = matches!(kind, Unavailable | Internal);
+            assert_eq!(error.effect() == Effect::Unknown, open, "{number}");
+        }
     }
 
     #[cfg(feature = "sqlite")]

@@ -8,34 +8,47 @@
 //! quoted in a statement of your own to lower case. Lower-case names avoid the question.
 //!
 //! # Values
-//! | [`SqlValue`](cloud_core::SqlValue) | SQLite | PostgreSQL |
-//! |---|---|---|
-//! | `Bool` | 0 or 1, read back as `Int` | `bool` |
-//! | `Int` | `integer` | `int2`, `int4`, `int8`; `oid` when read |
-//! | `Float` | `real`; NaN is refused, SQLite would store NULL | `float4`, `float8` |
-//! | `Text` | `text` | `text`, `varchar`, `char`, `name`, enums; and by their text `numeric`, `timestamp`, `timestamptz`, `date`, `time`, `uuid`, `json`, `jsonb` |
-//! | `Bytes` | `blob` | `bytea` |
+//! | [`SqlValue`](cloud_core::SqlValue) | SQLite | PostgreSQL | MySQL, MariaDB |
+//! |---|---|---|---|
+//! | `Bool` | 0 or 1, read back as `Int` | `bool` | `tinyint(1)` |
+//! | `Int` | `integer` | `int2`, `int4`, `int8`; `oid` when read | `tinyint` to `bigint`, `year`; without sign up to 2^63 - 1 |
+//! | `Float` | `real`; NaN is refused, SQLite would store NULL | `float4`, `float8` | `float`, `double`; NaN and infinity are refused |
+//! | `Text` | `text` | `text`, `varchar`, `char`, `name`, enums; and by their text `numeric`, `timestamp`, `timestamptz`, `date`, `time`, `uuid`, `json`, `jsonb` | `char`, `varchar`, `text`, `enum`, `set`, `json`; and by their text `decimal`, `timestamp`, `datetime`, `date`, `time` |
+//! | `Bytes` | `blob` | `bytea` | `binary`, `varbinary`, `blob`, `bit` |
 //!
 //! A column of any other type is an error that says to cast it to text; so is a parameter that the statement needs in any other type.
 //! Times are written as ISO 8601 (`2026-01-31T12:00:00.5Z`; without `Z` where the column has no zone), and read in that form.
+//! MySQL takes no `Z`: write its times without one, in UTC, which is the zone of every session; [`Sql::create_table`] makes `datetime(6)`
+//! of [`ColumnType::Timestamp`](cloud_core::ColumnType::Timestamp) there.
+//!
+//! # MySQL
+//! Parameters are rewritten to its own `?`; in literals (with backslashes, as is its default), quoted names and comments `$1` stands for
+//! itself. A comment that is executed (`/*! … */`) is refused. A double-quoted text is a literal unless the server has `ANSI_QUOTES`.
 //!
 //! # Errors
-//! Each has the engine's code: the SQLSTATE, or SQLite's extended result code. A violated unique key is
+//! Each has the engine's code: the SQLSTATE (MySQL's error number is in the message), or SQLite's extended result code. A violated unique key is
 //! [`AlreadyExists`](cloud_core::ErrorKind::AlreadyExists), a wrong statement or any other violated constraint [`InvalidInput`](cloud_core::ErrorKind::InvalidInput), a
 //! deadlock, a failed serialisation or a busy database [`Conflict`](cloud_core::ErrorKind::Conflict) with [`Retry::Backoff`](cloud_core::Retry::Backoff), a connection that broke while a
 //! statement ran [`Unavailable`](cloud_core::ErrorKind::Unavailable) with [`Effect::Unknown`](cloud_core::Effect::Unknown). No error contains the URL.
 //!
 //! # Features
-//! `sqlite` and `postgres`, none by default. Needs a tokio runtime.
+//! `sqlite`, `postgres` and `mysql`, none by default. Needs a tokio runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
-#![cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code, unused))]
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(dead_code, unused)
+)]
 
 mod error;
+#[cfg(feature = "mysql")]
+mod mysql;
+mod parameters;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
+pub mod statements;
 mod table;
 
 use std::{sync::Arc, time::Duration};
@@ -168,7 +181,9 @@ pub async fn connect_with(
         Engine::Sqlite => sqlite::connect(url, options).await,
         #[cfg(feature = "postgres")]
         Engine::Postgres => postgres::connect(url, options).await,
+        #[cfg(feature = "mysql")]
+        Engine::Mysql => mysql::connect(url, options).await,
         other => Err(Error::unsupported(format_args!("statements on {other}"))
-            .with_hint("cloud-sql has a feature for each engine: sqlite, postgres")),
+            .with_hint("cloud-sql has a feature for each engine: sqlite, postgres, mysql")),
     }
 }

@@ -40,13 +40,18 @@ pub(crate) fn check(statement: &str, parameters: usize, nested_comments: bool) -
         return Err(Error::invalid("statement", "is empty", "one SQL statement"));
     }
     if REFUSED.contains(&&*word) {
-        return Err(Error::invalid(
-            "statement",
-            format_args!("is a {word}"),
-            "statements that are complete on their own: each may run on another connection",
-        ));
+        return Err(refused(&word));
     }
     Ok(word)
+}
+
+/// The error for a statement that begins with this word.
+pub(crate) fn refused(word: &str) -> Error {
+    Error::invalid(
+        "statement",
+        format_args!("is a {word}"),
+        "statements that are complete on their own: each may run on another connection",
+    )
 }
 
 /// Whether a statement that begins with this word can change rows.

@@ -7,6 +7,30 @@ use sea_query::{Alias, ColumnDef, Expr, Query, QueryBuilder, SchemaBuilder, Tabl
 
 /// The statement that makes a table with its key column; it fails if the table is there.
 pub(crate) fn create(spec: &TableSpec, dialect: impl SchemaBuilder) -> Result<String> {
+    build(spec, define, dialect)
+}
+
+/// [`create`] for MySQL, whose plain `text`, `blob` and `timestamp` end at 64 KiB and in 2038.
+#[cfg(feature = "mysql")]
+pub(crate) fn create_mysql(spec: &TableSpec) -> Result<String> {
+    let define = |column: &Column| {
+        let mut def = define(column)?;
+        match column.column_type {
+            ColumnType::Text => def.custom(Alias::new("longtext")),
+            ColumnType::Bytes => def.custom(Alias::new("longblob")),
+            ColumnType::Timestamp => def.custom(Alias::new("datetime(6)")),
+            _ => &mut def,
+        };
+        Ok(def)
+    };
+    build(spec, define, sea_query::MysqlQueryBuilder)
+}
+
+fn build(
+    spec: &TableSpec,
+    define: impl Fn(&Column) -> Result<ColumnDef>,
+    dialect: impl SchemaBuilder,
+) -> Result<String> {
     spec.validate()?;
     let mut table = Table::create();
     table.table(Alias::new(&spec.name)).col(

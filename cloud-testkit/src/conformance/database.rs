@@ -38,6 +38,11 @@ fn spec(context: &Context<'_>, suffix: &str, engine: Engine) -> Result<DatabaseS
     Ok(spec)
 }
 
+/// The engine in a name: no provider takes an underscore.
+fn name_of(engine: Engine) -> String {
+    engine.as_str().replace('_', "-")
+}
+
 async fn server(
     context: &Context<'_>,
     suffix: &str,
@@ -72,7 +77,7 @@ async fn count(sql: &dyn Sql) -> Result<i64, Failure> {
 
 async fn sql(context: &Context<'_>) -> Result<(), Failure> {
     for engine in engines(context, |e| e.sql) {
-        let id = server(context, engine.as_str(), engine).await?;
+        let id = server(context, &name_of(engine), engine).await?;
         let sql = context.cloud.database()?.sql(&id).await?;
         ensure!(
             sql.create_table(&orders()).await?,
@@ -116,7 +121,7 @@ async fn sql(context: &Context<'_>) -> Result<(), Failure> {
 async fn connection(context: &Context<'_>) -> Result<(), Failure> {
     let databases = context.cloud.database()?;
     for engine in engines(context, |_| true) {
-        let mut spec = spec(context, engine.as_str(), engine)?;
+        let mut spec = spec(context, &name_of(engine), engine)?;
         let secret = "hidden-passw0rd-x";
         spec.password = Some(cloud_core::SecretRef::Value(secret.into()));
         let made = databases.create_database(&spec, &ClientToken::random()).await?;
@@ -162,7 +167,7 @@ async fn take(
     engine: Engine,
     source: &ResourceId,
 ) -> Result<Snapshot, Failure> {
-    let mut spec = SnapshotSpec::new(context.name(&format!("{engine}-snap")), source.clone());
+    let mut spec = SnapshotSpec::new(context.name(&format!("{}-snap", name_of(engine))), source.clone());
     spec.tags = context.tags(&[])?;
     let databases = context.cloud.database()?;
     let taken = databases.create_snapshot(&spec, &ClientToken::random()).await?;
@@ -173,7 +178,7 @@ async fn take(
 async fn snapshot(context: &Context<'_>) -> Result<(), Failure> {
     let databases = context.cloud.database()?;
     for engine in engines(context, |e| e.snapshots && e.sql) {
-        let source = server(context, &format!("{engine}-src"), engine).await?;
+        let source = server(context, &format!("{}-src", name_of(engine)), engine).await?;
         let sql = databases.sql(&source).await?;
         sql.create_table(&orders()).await?;
         sql.insert("orders", &order("Ada", 1)).await?;
@@ -183,7 +188,7 @@ async fn snapshot(context: &Context<'_>) -> Result<(), Failure> {
         ensure!(databases.delete_database(&source).await?, "{engine}: the source is not there");
         context.gone(&source).await?;
 
-        let target = spec(context, &format!("{engine}-new"), engine)?;
+        let target = spec(context, &format!("{}-new", name_of(engine)), engine)?;
         let token = ClientToken::random();
         let restored = databases.restore_snapshot(&taken.id, &target, &token).await?;
         let again = databases.restore_snapshot(&taken.id, &target, &token).await?;
@@ -204,12 +209,12 @@ async fn replica(context: &Context<'_>) -> Result<(), Failure> {
     let databases = context.cloud.database()?;
     let region = context.region.clone();
     for engine in engines(context, |e| e.replicas && e.sql) {
-        let primary = server(context, &format!("{engine}-pri"), engine).await?;
+        let primary = server(context, &format!("{}-pri", name_of(engine)), engine).await?;
         let sql = databases.sql(&primary).await?;
         sql.create_table(&orders()).await?;
         sql.insert("orders", &order("Ada", 1)).await?;
         let mut spec = ReplicaSpec::new(
-            context.name(&format!("{engine}-rep")),
+            context.name(&format!("{}-rep", name_of(engine))),
             region.clone(),
             primary.clone(),
         );

@@ -87,12 +87,14 @@ async fn odd(context: &Context<'_>) -> Result<(), Failure> {
         Alphabet::LowerDns => &["a-1-b"],
         Alphabet::LowerDnsDots => &["a-1.b"],
         Alphabet::AsciiWord => &["A-1_b.c"],
+        Alphabet::AsciiLabel => &["A-1_b"],
         Alphabet::Any => &["größe", "日本語", "a b", "e\u{301}x", "%2e%2e", "-x", "a'b\"c;d"],
     };
     let bad: &[&str] = match rule.alphabet {
         Alphabet::LowerDns => &["größe", "a b", "A", "a_b", "a.b", "%2e"],
         Alphabet::LowerDnsDots => &["größe", "a b", "A", "a_b", "%2e"],
         Alphabet::AsciiWord => &["größe", "a b", "a%2eb", "a:b", "a'b"],
+        Alphabet::AsciiLabel => &["größe", "a b", "a.b", "a:b", "a'b"],
         Alphabet::Any => &[],
     };
     for suffix in good {

@@ -7,7 +7,7 @@ use cloud_core::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Context, Failure, count, engines, ensure, order, orders, server, spec, take};
+use super::{Context, Failure, count, engines, ensure, name_of, order, orders, server, spec, take};
 
 /// Whether the data of this engine can be looked at.
 fn sql(context: &Context<'_>, engine: Engine) -> bool {
@@ -32,13 +32,13 @@ pub(super) async fn copied(context: &Context<'_>) -> Result<(), Failure> {
         return Err(Failure::skip("there is no second region"));
     };
     for engine in engines(context, |e| e.snapshot_copy) {
-        let source = server(context, &format!("{engine}-src"), engine).await?;
+        let source = server(context, &format!("{}-src", name_of(engine)), engine).await?;
         let readable = sql(context, engine);
         if readable {
             insert(context, &source, "Ada").await?;
         }
         let taken = take(context, engine, &source).await?;
-        let name = context.name(&format!("{engine}-far"));
+        let name = context.name(&format!("{}-far", name_of(engine)));
         let mut wanted = SnapshotCopySpec::new(name, far.clone(), taken.id.clone());
         wanted.tags = context.tags(&[])?;
         let token = ClientToken::random();
@@ -61,7 +61,7 @@ pub(super) async fn copied(context: &Context<'_>) -> Result<(), Failure> {
 
         ensure!(databases.delete_snapshot(&taken.id).await?, "{engine}: the snapshot is not there");
         context.gone(&taken.id).await?;
-        let mut target = spec(context, &format!("{engine}-new"), engine)?;
+        let mut target = spec(context, &format!("{}-new", name_of(engine)), engine)?;
         target.region = far.clone();
         let restored =
             databases.restore_snapshot(&copy.id, &target, &ClientToken::random()).await?;
@@ -77,7 +77,7 @@ pub(super) async fn copied(context: &Context<'_>) -> Result<(), Failure> {
 
 pub(super) async fn to_time(context: &Context<'_>) -> Result<(), Failure> {
     for engine in engines(context, |e| e.point_in_time) {
-        let source = server(context, &format!("{engine}-src"), engine).await?;
+        let source = server(context, &format!("{}-src", name_of(engine)), engine).await?;
         let readable = sql(context, engine);
         if readable {
             insert(context, &source, "Ada").await?;
@@ -120,7 +120,7 @@ async fn restore(
     at: Option<Timestamp>,
 ) -> Result<ResourceId, Failure> {
     let databases = context.cloud.database()?;
-    let target = spec(context, &format!("{engine}-{suffix}"), engine)?;
+    let target = spec(context, &format!("{}-{suffix}", name_of(engine)), engine)?;
     let token = ClientToken::random();
     let what = format!("{source} to be restorable");
     let made = wait_until(&what, &context.wait, || async {
@@ -145,13 +145,13 @@ async fn restore(
 pub(super) async fn outside(context: &Context<'_>) -> Result<(), Failure> {
     let databases = context.cloud.database()?;
     for engine in engines(context, |e| e.point_in_time && e.sql) {
-        let source = server(context, &format!("{engine}-src"), engine).await?;
+        let source = server(context, &format!("{}-src", name_of(engine)), engine).await?;
         let Some(made) = databases.get_database(&source).await?.created_at else {
             return Err(Failure::skip("no clock: servers do not tell when they were made"));
         };
         for hours in [-48, 48] {
             let at = made.checked_add(SignedDuration::from_hours(hours)).unwrap_or(made);
-            let target = spec(context, &format!("{engine}-new"), engine)?;
+            let target = spec(context, &format!("{}-new", name_of(engine)), engine)?;
             let token = ClientToken::random();
             match databases.restore_to_time(&source, Some(at), &target, &token).await {
                 Ok(restored) => {
