@@ -185,9 +185,7 @@ async fn open(entry: Entry, folder: &Path) -> Result<Arc<dyn Cloud>> {
         #[cfg(feature = "cloud-aws")]
         Provider::Aws => {
             let config: cloud_aws::AwsConfig = read(&at, entry.settings.into())?;
-            Arc::new(
-                cloud_aws::AwsCloud::open(entry.id, config).await.map_err(|e| e.context(&at))?,
-            )
+            Arc::new(cloud_aws::AwsCloud::open(entry.id, config).await.map_err(|e| e.context(&at))?)
         }
         provider => {
             let _ = (folder, entry.settings);

@@ -58,7 +58,11 @@ impl Configured {
 fn quickstart() -> Command {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().unwrap().with_file_name("examples").join("quickstart");
-    assert!(program.exists(), "cargo build --all-features --example quickstart makes {}", program.display());
+    assert!(
+        program.exists(),
+        "cargo build --all-features --example quickstart makes {}",
+        program.display()
+    );
     Command::new(program)
 }
 
@@ -93,7 +97,8 @@ async fn a_plan_on_aws_survives_faults_and_crashes() {
     left.list.region = Some(Region::new("eu-central-1").unwrap());
     let aws = clouds.get(&"aws".parse().unwrap()).unwrap();
     let left = aws.list_resources(&left).complete().await.unwrap();
-    let ours = left.items().iter().filter(|r| Ownership::read(&r.tags).is_some() && !r.status.is_gone());
+    let ours =
+        left.items().iter().filter(|r| Ownership::read(&r.tags).is_some() && !r.status.is_gone());
     assert_eq!(ours.count(), 0);
 }
 
@@ -122,13 +127,14 @@ async fn a_bucket_of_aws_and_one_of_this_machine_are_kept_the_same() {
     let run = async |source: &str, target: &str, mode: &str| {
         let locations = UrlLocations::new(OpenOptions::default()).with_clouds(clouds.clone());
         let store = Arc::new(SqliteStore::in_memory(Arc::new(SystemClock)).await.unwrap());
-        let policy: SyncPolicy = serde_json::from_value(serde_json::json!({ "mode": mode })).unwrap();
-        let service =
-            SyncService::new(store, Arc::new(locations), Arc::new(SystemClock), "worker");
+        let policy: SyncPolicy =
+            serde_json::from_value(serde_json::json!({ "mode": mode })).unwrap();
+        let service = SyncService::new(store, Arc::new(locations), Arc::new(SystemClock), "worker");
         let job = service.setup_cross_cloud_data_sync(source, target, &policy).await.unwrap();
         service.run(&job, &RunOptions::default()).await.unwrap()
     };
-    let (there, here) = ("cloud://aws/us-east-1/photos-of-the-sync", "cloud://laptop/eu-west/photos-of-the-sync");
+    let (there, here) =
+        ("cloud://aws/us-east-1/photos-of-the-sync", "cloud://laptop/eu-west/photos-of-the-sync");
     let report = run(there, here, "mirror").await;
     assert_eq!(report.copied, 40, "{report}");
     assert_eq!(contents(&*buckets[0]).await, contents(&*buckets[1]).await);

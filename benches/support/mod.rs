@@ -50,7 +50,11 @@ pub(crate) async fn local_clouds(folder: &Path) -> Result<Clouds> {
 }
 
 /// A world on the clouds of a configuration, whatever they are: all runs share them, and each has a deployment of its own.
-pub(crate) async fn configured_world(clouds: &Clouds, workload: &Path, case: usize) -> Result<World> {
+pub(crate) async fn configured_world(
+    clouds: &Clouds,
+    workload: &Path,
+    case: usize,
+) -> Result<World> {
     let mut workload = Workload::from_path(workload)?;
     workload.name = format!("{}-{case}-{:08x}", workload.name, rand::random::<u32>());
     let options = PlanOptions::new(&workload.name);

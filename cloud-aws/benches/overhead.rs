@@ -129,13 +129,20 @@ async fn measure() {
         }
         turns.push(one);
     }
-    println!("DescribeInstances of one instance, {TURNS} turns of {CALLS} calls each, in turns; medians");
-    for (at, name) in ["bare SDK", "our trait", "our trait behind trace, metrics, time-out"].iter().enumerate() {
+    println!(
+        "DescribeInstances of one instance, {TURNS} turns of {CALLS} calls each, in turns; medians"
+    );
+    for (at, name) in
+        ["bare SDK", "our trait", "our trait behind trace, metrics, time-out"].iter().enumerate()
+    {
         let rate = median(turns.iter().map(|t| f64::from(CALLS) / t[at].wall.as_secs_f64()));
         let each = median(turns.iter().map(|t| t[at].cpu.as_secs_f64() * 1e6 / f64::from(CALLS)));
         let ratio = median(turns.iter().map(|t| t[at].cpu.as_secs_f64() / t[0].cpu.as_secs_f64()));
-        let rates = median(turns.iter().map(|t| t[0].wall.as_secs_f64() / t[at].wall.as_secs_f64()));
-        println!("{name:<44} {rate:>7.0} calls/s ({rates:.3} x)  {each:>6.1} us CPU a call ({ratio:.3} x)");
+        let rates =
+            median(turns.iter().map(|t| t[0].wall.as_secs_f64() / t[at].wall.as_secs_f64()));
+        println!(
+            "{name:<44} {rate:>7.0} calls/s ({rates:.3} x)  {each:>6.1} us CPU a call ({ratio:.3} x)"
+        );
     }
 }
 

@@ -69,10 +69,7 @@ pub(crate) fn native_size(page: &PageRequest, least: i32, most: i32) -> i32 {
 }
 
 /// The regions that are asked for: one that the account is set up for, or all of these.
-pub(crate) fn regions<'a>(
-    account: &'a Account,
-    asked: Option<&'a Region>,
-) -> Result<&'a [Region]> {
+pub(crate) fn regions<'a>(account: &'a Account, asked: Option<&'a Region>) -> Result<&'a [Region]> {
     match asked {
         Some(region) => {
             account.check_region(region)?;

@@ -43,7 +43,11 @@ pub fn iam_policy<'a>(calls: impl IntoIterator<Item = &'a str>) -> Result<Value>
     let mut actions = BTreeSet::new();
     for call in calls {
         let needed = iam_actions(call).ok_or_else(|| {
-            Error::invalid("call", format_args!("is '{call}'"), "a call such as compute.create_instance")
+            Error::invalid(
+                "call",
+                format_args!("is '{call}'"),
+                "a call such as compute.create_instance",
+            )
         })?;
         actions.extend(needed);
     }

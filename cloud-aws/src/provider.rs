@@ -104,6 +104,8 @@ macro_rules! services {
                 Self { $(#[cfg(feature = $feature)] $name: Arc::new(crate::$module::$service::new(account)),)* }
             }
 
+            // With every service switched on, nothing is left to be absent.
+            #[allow(clippy::needless_update)]
             fn capabilities(&self, account: &Account) -> Capabilities {
                 Capabilities {
                     idempotent_tokens: true,

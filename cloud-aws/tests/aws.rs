@@ -25,6 +25,12 @@ mod kubernetes;
 mod metrics;
 #[path = "aws/network.rs"]
 mod network;
+#[path = "aws/network_balancer.rs"]
+mod network_balancer;
+#[path = "aws/network_contract.rs"]
+mod network_contract;
+#[path = "aws/network_vpn.rs"]
+mod network_vpn;
 #[path = "aws/overview.rs"]
 mod overview;
 #[path = "aws/quotas.rs"]

@@ -18,7 +18,8 @@ fn what_was_sent_is_what_aws_defines() {
         return;
     };
     // Without one of them, the page would lack what it proves.
-    let servers = [("moto", "bin/python"), ("ministack", "bin/ministack"), ("s3s-fs", "bin/s3s-fs")];
+    let servers =
+        [("moto", "bin/python"), ("ministack", "bin/ministack"), ("s3s-fs", "bin/s3s-fs")];
     if servers.iter().any(|(server, program)| installed(server, program).is_none()) {
         return;
     }
@@ -26,7 +27,11 @@ fn what_was_sent_is_what_aws_defines() {
     let Some(verdict) = judge(&folder, Some(&here.join("data/errors.csv"))) else { return };
     println!("{} requests, {} operations", verdict.requests, verdict.operations.len());
     verdict.assert_clean();
-    assert!(verdict.missing_error_codes.is_empty(), "no row in errors.csv: {:?}", verdict.missing_error_codes);
+    assert!(
+        verdict.missing_error_codes.is_empty(),
+        "no row in errors.csv: {:?}",
+        verdict.missing_error_codes
+    );
     check(&here.join("docs/proved.md"), &render(&proofs(&verdict)));
     check(&here.join("data/permissions.csv"), &permissions(&verdict));
 }
@@ -62,12 +67,17 @@ fn action(operation: &str) -> Option<String> {
         ("s3", "ListMultipartUploads") => "ListBucketMultipartUploads",
         ("s3", "HeadObject") => "GetObject",
         ("s3", "DeleteObjects") => "DeleteObject",
-        ("s3", "CopyObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload") => "PutObject",
+        (
+            "s3",
+            "CopyObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload",
+        ) => "PutObject",
         ("s3", "PutPublicAccessBlock") => "PutBucketPublicAccessBlock",
         ("s3", "GetPublicAccessBlock") => "GetBucketPublicAccessBlock",
         ("s3", "PutBucketEncryption") => "PutEncryptionConfiguration",
         ("s3", "GetBucketEncryption") => "GetEncryptionConfiguration",
-        ("s3", "PutBucketLifecycleConfiguration" | "DeleteBucketLifecycle") => "PutLifecycleConfiguration",
+        ("s3", "PutBucketLifecycleConfiguration" | "DeleteBucketLifecycle") => {
+            "PutLifecycleConfiguration"
+        }
         ("s3", "GetBucketLifecycleConfiguration") => "GetLifecycleConfiguration",
         ("s3", "PutBucketReplication" | "DeleteBucketReplication") => "PutReplicationConfiguration",
         ("s3", "GetBucketReplication") => "GetReplicationConfiguration",

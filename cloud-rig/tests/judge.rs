@@ -1,12 +1,11 @@
 //! The judge: it accepts what AWS's own client sends, and sees each way in which a request can be wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-
 use std::{collections::BTreeSet, io::Write, path::Path};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
 use cloud_rig::*;
+use serde_json::{Value, json};
 
 /// A change of one recorded request, and what the judge must say of it.
 struct Seed {

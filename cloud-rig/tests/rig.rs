@@ -1,7 +1,6 @@
 //! The test rig itself: servers start checked and end, the proxy passes, records, strikes and keeps tokens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-
 use std::{
     collections::BTreeSet,
     io::{Read, Write},

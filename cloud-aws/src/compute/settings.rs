@@ -256,10 +256,12 @@ mod tests {
 
     #[test]
     fn settings_read_back_as_they_were_set() {
-        let mut settings = AwsInstance::default();
-        settings.architecture = Some(Architecture::Arm64);
-        settings.tenancy = Some(Tenancy::Dedicated);
-        settings.on_shutdown = Some(OnShutdown::Terminate);
+        let settings = AwsInstance {
+            architecture: Some(Architecture::Arm64),
+            tenancy: Some(Tenancy::Dedicated),
+            on_shutdown: Some(OnShutdown::Terminate),
+            ..AwsInstance::default()
+        };
         let mut spec = InstanceSpec::new("web", Region::new("eu-central-1").unwrap());
         spec.overrides.set(&settings).unwrap();
         assert_eq!(AwsInstance::of(&spec).unwrap(), settings);

@@ -156,11 +156,13 @@ impl<K, V> Default for Recent<K, V> {
     }
 }
 
+/// A region, an architecture and one of the [`TIERS`]; `None` is all tiers.
+type Range = (Region, Architecture, Option<(u32, u32)>);
+
 /// What AWS has said of late about what it has on offer. Only what exists is remembered, so its size is bounded by AWS's range.
 #[derive(Debug, Default)]
 pub(super) struct Types {
-    /// The current types of a region, an architecture and one of the [`TIERS`]; `None` is all tiers.
-    current: Recent<(Region, Architecture, Option<(u32, u32)>), Arc<[Offer]>>,
+    current: Recent<Range, Arc<[Offer]>>,
     single: Recent<(Region, String), Offer>,
     in_zone: Recent<(Region, String), Arc<HashSet<String>>>,
 }

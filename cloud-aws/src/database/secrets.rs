@@ -5,8 +5,7 @@
 
 use aws_sdk_secretsmanager::types::Tag;
 use cloud_core::{
-    DatabaseSpec, Engine, Error, ErrorKind, Region, ResourceId, Result, SecretString,
-    secret::ExposeSecret,
+    DatabaseSpec, Error, ErrorKind, Region, ResourceId, Result, SecretString, secret::ExposeSecret,
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -288,6 +287,8 @@ impl std::fmt::Debug for Password {
 
 #[cfg(test)]
 mod tests {
+    use cloud_core::Engine;
+
     use super::*;
 
     #[test]

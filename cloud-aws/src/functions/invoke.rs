@@ -107,7 +107,7 @@ impl Failure {
     }
 }
 
-/// How long a call ran, by the line `REPORT RequestId: …	Duration: 12.34 ms	…` of the end of its log.
+/// How long a call ran, by the line `REPORT` of the end of its log: its fields are parted by tabs, and one is `Duration: 12.34 ms`.
 fn duration(log: &str) -> Option<Duration> {
     let log = BASE64_STANDARD.decode(log).ok()?;
     let log = String::from_utf8_lossy(&log);

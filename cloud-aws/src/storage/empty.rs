@@ -135,7 +135,7 @@ async fn delete(client: &Client, bucket: &str, page: Vec<Version>) -> Result<usi
         .all(|error| of_part("s3", error.code().unwrap_or_default(), "").retry() != Retry::Never);
     let retry = if passing { error.retry() } else { Retry::Never };
     Err(error
-        .context(&format!(
+        .context(format!(
             "{} of {count} objects cannot be deleted, the first is '{}' in version {version}",
             errors.len(),
             key.escape_debug()

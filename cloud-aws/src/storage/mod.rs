@@ -24,7 +24,7 @@ use object_store::ObjectStore;
 
 use crate::{
     account::{Account, MAX_PAGE},
-    error::{absent, has_code, reads, writes},
+    error::{has_code, reads, writes},
     listing, names, tags,
     time::timestamp,
 };

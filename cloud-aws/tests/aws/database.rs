@@ -154,7 +154,8 @@ async fn a_server_is_made_safe_and_small() {
 async fn what_rds_refuses_is_refused_before_any_call() {
     let Some(rig) = rig().await else { return };
     let good = spec(&name("x"), Engine::Postgres);
-    let bad: [(&str, Box<dyn Fn(&mut DatabaseSpec)>); 12] = [
+    type Change = Box<dyn Fn(&mut DatabaseSpec)>;
+    let bad: [(&str, Change); 12] = [
         ("hyphens", Box::new(|s| s.name = "a--b".into())),
         ("digit", Box::new(|s| s.name = "1a".into())),
         ("user", Box::new(|s| s.user = "rdsadmin".into())),

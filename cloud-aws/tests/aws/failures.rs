@@ -28,7 +28,13 @@ async fn run_instances(aws: &Aws, what: What) -> Error {
 async fn what_ec2_says_is_told_as_it_is_meant() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let cases = [
-        (400, "InsufficientInstanceCapacity", ErrorKind::CapacityUnavailable, Scope::Zone, Effect::None),
+        (
+            400,
+            "InsufficientInstanceCapacity",
+            ErrorKind::CapacityUnavailable,
+            Scope::Zone,
+            Effect::None,
+        ),
         (400, "VcpuLimitExceeded", ErrorKind::QuotaExceeded, Scope::Region, Effect::None),
         (403, "UnauthorizedOperation", ErrorKind::PermissionDenied, Scope::Resource, Effect::None),
         (400, "InvalidAMIID.NotFound", ErrorKind::NotFound, Scope::Resource, Effect::None),
@@ -43,13 +49,25 @@ async fn what_ec2_says_is_told_as_it_is_meant() {
         assert_eq!(error.operation(), Some("compute.create_instance"));
     }
     let error = run_instances(&aws, What::throttled()).await;
-    assert_eq!((error.kind(), error.retry()), (ErrorKind::RateLimited, Retry::Backoff), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.retry()),
+        (ErrorKind::RateLimited, Retry::Backoff),
+        "{error:?}"
+    );
     let error = run_instances(&aws, What::expired_token()).await;
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unauthenticated, Effect::None), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unauthenticated, Effect::None),
+        "{error:?}"
+    );
     let error = run_instances(&aws, What::error(400, "NobodyKnowsThis", "new")).await;
     assert_eq!((error.kind(), error.code()), (ErrorKind::Internal, Some("NobodyKnowsThis")));
     let error = run_instances(&aws, What::bad_gateway()).await;
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::Unknown), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unavailable, Effect::Unknown),
+        "{error:?}"
+    );
 }
 
 /// The same from a listing has no effect, and one that breaks off in the middle is never complete.
@@ -60,7 +78,11 @@ async fn a_listing_that_fails_changes_nothing_and_is_not_complete() {
     for what in [What::ForwardThenDrop, What::internal_error(), What::Drop, What::bad_gateway()] {
         aws.proxy.inject(Fault::on("ec2", "DescribeInstances", what));
         let error = aws.cloud.list_resources(&everything).complete().await.unwrap_err();
-        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unavailable, Effect::None), "{error:?}");
+        assert_eq!(
+            (error.kind(), error.effect()),
+            (ErrorKind::Unavailable, Effect::None),
+            "{error:?}"
+        );
     }
 }
 
@@ -85,17 +107,29 @@ async fn wrong_keys_are_told_from_missing_rights() {
     let cloud = open(&aws.proxy.url(), &wrong).await;
     let (query, page) = (ListQuery::default(), PageRequest::default());
     let error = cloud.compute().unwrap().list_instances_page(&query, &page).await.unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::Unauthenticated, Effect::None), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unauthenticated, Effect::None),
+        "{error:?}"
+    );
     assert!(!format!("{error:?}").contains("not-the-secret"));
 
     let denied = aws.denied().await;
     let made = denied.compute().unwrap().create_instance(&instance(), &ClientToken::random()).await;
     let error = made.unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::PermissionDenied, Effect::None), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::PermissionDenied, Effect::None),
+        "{error:?}"
+    );
     let spec = BucketSpec::new("denied-to-this-user", region(REGIONS[0]));
     let made = denied.storage().unwrap().create_bucket(&spec, &ClientToken::random()).await;
     let error = made.unwrap_err();
-    assert_eq!((error.kind(), error.effect()), (ErrorKind::PermissionDenied, Effect::None), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::PermissionDenied, Effect::None),
+        "{error:?}"
+    );
 }
 
 /// What is asked of a region that the cloud is not set up for never leaves the machine.
@@ -115,7 +149,8 @@ async fn another_region_is_refused_before_any_call() {
 async fn a_role_is_taken_on() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let mut config = config(&aws.proxy.url(), aws.emulator.keys());
-    let role = toml::from_str(&format!("role_arn = '{}'", aws.emulator.role_arn("multicloud-assume")));
+    let role =
+        toml::from_str(&format!("role_arn = '{}'", aws.emulator.role_arn("multicloud-assume")));
     config.assume_role = Some(role.unwrap());
     let id = cloud_core::CloudId::new("aws").unwrap();
     let cloud = cloud_aws::AwsCloud::open(id, config).await.unwrap();
@@ -125,7 +160,8 @@ async fn a_role_is_taken_on() {
     let described = aws.proxy.requests();
     let described = described.iter().find(|seen| seen.is("ec2", "DescribeInstances")).unwrap();
     assert!(!described.header("x-amz-security-token").is_empty());
-    assert!(described.header("user-agent").contains("app/multicloud"), "{}", described.header("user-agent"));
+    let agent = described.header("x-amz-user-agent");
+    assert!(agent.contains("app/multicloud"), "{agent}");
 }
 
 /// Keys that expire in the middle are renewed by their chain; fixed ones fail and say so.
@@ -146,7 +182,11 @@ async fn expired_keys_say_so_in_every_protocol() {
             _ => cloud.functions().unwrap().list_functions_page(&query, &page).await.err(),
         };
         let error = error.unwrap();
-        assert_eq!((error.kind(), error.effect()), (ErrorKind::Unauthenticated, Effect::None), "{service}: {error:?}");
+        assert_eq!(
+            (error.kind(), error.effect()),
+            (ErrorKind::Unauthenticated, Effect::None),
+            "{service}: {error:?}"
+        );
         assert_eq!(aws.proxy.faults_left(), 0, "{service}");
     }
 }
@@ -155,7 +195,11 @@ async fn expired_keys_say_so_in_every_protocol() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_that_is_asked_for_is_in_the_advice() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
-    let mut reply = Reply::new(503, "text/xml", "<Response><Errors><Error><Code>ServiceUnavailable</Code><Message>busy</Message></Error></Errors><RequestID>r</RequestID></Response>");
+    let mut reply = Reply::new(
+        503,
+        "text/xml",
+        "<Response><Errors><Error><Code>ServiceUnavailable</Code><Message>busy</Message></Error></Errors><RequestID>r</RequestID></Response>",
+    );
     reply.headers.insert("retry-after", "9".parse().unwrap());
     let error = run_instances(&aws, What::answer(reply)).await;
     assert_eq!(error.retry(), Retry::After(Duration::from_secs(9)), "{error:?}");

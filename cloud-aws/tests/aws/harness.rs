@@ -11,7 +11,8 @@ use std::{
 use async_trait::async_trait;
 use cloud_aws::{AwsCloud, AwsConfig, AwsCredentials};
 use cloud_core::{
-    Cloud, CloudId, ClusterSpec, FunctionSpec, Region, Result, SecretRef, WaitOptions, ZoneSpec,
+    Cloud, CloudId, ClusterSpec, FunctionSpec, Image, InstanceSpec, NetworkSpec, Region, Result,
+    SecretRef, SubnetSpec, WaitOptions, ZoneSpec,
     intercept::{Interceptor, Next, Operation, Stack},
 };
 use cloud_rig::{Caller, Emulator, Keys, Kind, Proxy};
@@ -154,6 +155,25 @@ impl Harness for AwsHarness<'_> {
     /// Route 53 has one place.
     fn zone_spec(&self, name: &str) -> ZoneSpec {
         ZoneSpec::new(name, region("global"))
+    }
+
+    fn instance_spec(&self, name: &str) -> InstanceSpec {
+        let mut spec = InstanceSpec::new(name, self.region());
+        if self.aws.emulator.name() == "ministack" {
+            // It has no images to be found by their names.
+            spec.image = Image::Id("ami-0c000000000000001".into());
+        }
+        spec
+    }
+
+    /// With a subnet: without one, nothing can be put into a network of AWS.
+    fn network_spec(&self, name: &str, number: u32) -> NetworkSpec {
+        let [.., x, y] = number.to_be_bytes();
+        let block = format!("10.{x}.{y}.0/24").parse().unwrap();
+        let mut spec = NetworkSpec::new(name, self.region(), block);
+        let half = format!("10.{x}.{y}.0/25").parse().unwrap();
+        spec.subnets.push(SubnetSpec::new("default", half));
+        spec
     }
 
     fn cluster_spec(&self, name: &str) -> ClusterSpec {

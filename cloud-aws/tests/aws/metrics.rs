@@ -163,21 +163,21 @@ mod cbor {
         let length = u16::try_from(length).unwrap();
         [vec![kind << 5 | 25], length.to_be_bytes().to_vec()].concat()
     }
-    pub fn text(text: &str) -> Vec<u8> {
+    pub(super) fn text(text: &str) -> Vec<u8> {
         [head(3, text.len()), text.as_bytes().to_vec()].concat()
     }
-    pub fn array(items: &[Vec<u8>]) -> Vec<u8> {
+    pub(super) fn array(items: &[Vec<u8>]) -> Vec<u8> {
         [head(4, items.len()), items.concat()].concat()
     }
-    pub fn map(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    pub(super) fn map(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let body: Vec<u8> = pairs.iter().flat_map(|(k, v)| [text(k), v.clone()].concat()).collect();
         [head(5, pairs.len()), body].concat()
     }
-    pub fn float(value: f64) -> Vec<u8> {
+    pub(super) fn float(value: f64) -> Vec<u8> {
         [vec![0xfb], value.to_be_bytes().to_vec()].concat()
     }
     /// Seconds since 1970, with the tag that says so.
-    pub fn time(seconds: i64) -> Vec<u8> {
+    pub(super) fn time(seconds: i64) -> Vec<u8> {
         #[allow(clippy::cast_precision_loss)]
         [vec![0xc1], float(seconds as f64)].concat()
     }

@@ -167,7 +167,8 @@ async fn take(
     engine: Engine,
     source: &ResourceId,
 ) -> Result<Snapshot, Failure> {
-    let mut spec = SnapshotSpec::new(context.name(&format!("{}-snap", name_of(engine))), source.clone());
+    let mut spec =
+        SnapshotSpec::new(context.name(&format!("{}-snap", name_of(engine))), source.clone());
     spec.tags = context.tags(&[])?;
     let databases = context.cloud.database()?;
     let taken = databases.create_snapshot(&spec, &ClientToken::random()).await?;
