@@ -16,9 +16,10 @@ fn cargo() -> Command {
 }
 
 /// The crates that a package compiles besides itself.
-fn crates(package: &str) -> usize {
+fn crates(package: &[&str]) -> usize {
     let tree = cargo()
-        .args(["tree", "-p", package, "-e", "normal,build", "--prefix", "none", "--locked"])
+        .args(["tree", "-e", "normal,build", "--prefix", "none", "--locked", "-p"])
+        .args(package)
         .output()
         .unwrap();
     let text = String::from_utf8(tree.stdout).unwrap();
@@ -34,19 +35,27 @@ fn main() {
     let cores = std::thread::available_parallelism().unwrap();
     // The sources are fetched before, so that the network is not measured.
     assert!(cargo().args(["fetch", "--locked"]).status().unwrap().success());
-    for package in ["cloud-core", "multicloud"] {
+    let packages: [&[&str]; 4] = [
+        &["cloud-core"],
+        &["multicloud"],
+        &["cloud-aws", "--features", "storage"],
+        &["cloud-aws", "--all-features"],
+    ];
+    for package in packages {
         let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();
         let status = cargo()
-            .args(["check", "-p", package, "--locked", "--quiet"])
+            .args(["check", "--locked", "--quiet", "-p"])
+            .args(package)
             .env("CARGO_TARGET_DIR", folder.path())
             .status()
             .unwrap();
-        assert!(status.success(), "cargo check -p {package} failed");
+        let name = package.join(" ");
+        assert!(status.success(), "cargo check -p {name} failed");
         let seconds = start.elapsed().as_secs_f64();
         let crates = crates(package);
         println!(
-            "cold cargo check -p {package:<12} {seconds:>5.1} s on {cores} cores, {crates} crates"
+            "cold cargo check -p {name:<28} {seconds:>6.1} s on {cores} cores, {crates} crates"
         );
     }
 }

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use crate::{
     account::Account,
     error::{reads, writes},
+    names,
     time::{date_time, timestamp},
 };
 
@@ -377,6 +378,11 @@ impl AwsMetrics {
 #[async_trait]
 impl Metrics for AwsMetrics {
     async fn query_metrics(&self, query: &MetricQuery) -> Result<Vec<MetricPoint>> {
+        // Of an id that is none, CloudWatch would say that there is no measurement.
+        if query.resource.kind == ResourceKind::Instance {
+            names::check_instance_id(&query.resource)
+                .map_err(self.account.in_call("metrics.query_metrics"))?;
+        }
         let asked = self.portable(query, Timestamp::now()).await;
         asked.map_err(self.account.in_call("metrics.query_metrics"))
     }

@@ -1,6 +1,6 @@
 //! AWS's rules for names, checked before any call.
 
-use cloud_core::{Alphabet, Error, NameRule, Result};
+use cloud_core::{Alphabet, Error, NameRule, ResourceId, ResourceKind, Result};
 
 /// Of what is named by a `Name` tag only: instances, networks, subnets, peerings
 /// ([Tag restrictions](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html)). Firewalls keep to it too; AWS takes up to 255 characters of them.
@@ -80,8 +80,19 @@ pub(crate) fn check_role(field: &str, role: Option<&str>) -> Result<String> {
     }
 }
 
+/// Refuses ids of other kinds, and what cannot be the id of an instance, before any call.
+pub(crate) fn check_instance_id(id: &ResourceId) -> Result<()> {
+    id.expect_kind(ResourceKind::Instance)?;
+    let digits = id.native().strip_prefix("i-").unwrap_or_default();
+    let good = (8..=17).contains(&digits.len())
+        && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if good { Ok(()) } else { Err(Error::not_found(id)) }
+}
+
 #[cfg(test)]
 mod tests {
+    use cloud_core::{ErrorKind, Region};
+
     use super::*;
 
     #[test]
@@ -112,6 +123,25 @@ mod tests {
         }
         for role in ["role/a", "arn:aws:iam::12345:role/a", "arn:aws:iam::123456789012:user/a"] {
             assert!(check_role("role", Some(role)).is_err(), "{role}");
+        }
+    }
+
+    #[test]
+    fn only_what_looks_like_an_instance_is_asked_for() {
+        let id = |native: &str| {
+            let region = Region::new("eu-central-1").unwrap();
+            ResourceId::new(ResourceKind::Instance, region, native).unwrap()
+        };
+        assert!(check_instance_id(&id("i-0123456789abcdef0")).is_ok());
+        assert!(check_instance_id(&id("i-0123abcd")).is_ok());
+        for native in
+            ["..", "i-", "i-012345", "i-0123456789ABCDEF0", "i-0123abcd/../x", "vol-0123abcd"]
+        {
+            assert_eq!(
+                check_instance_id(&id(native)).unwrap_err().kind(),
+                ErrorKind::NotFound,
+                "{native}"
+            );
         }
     }
 }

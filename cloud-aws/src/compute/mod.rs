@@ -159,7 +159,7 @@ impl AwsCompute {
     }
 
     async fn protect(&self, id: &ResourceId, protected: bool) -> Result<()> {
-        check_id(id)?;
+        names::check_instance_id(id)?;
         let value = AttributeBooleanValue::builder().value(protected).build();
         let request = self.account.ec2(&id.region)?.modify_instance_attribute();
         let request = request.instance_id(id.native()).disable_api_termination(value);
@@ -197,7 +197,7 @@ impl AwsCompute {
     }
 
     async fn get(&self, id: &ResourceId) -> Result<Instance> {
-        check_id(id)?;
+        names::check_instance_id(id)?;
         let request = self.account.ec2(&id.region)?.describe_instances();
         let answer = request.instance_ids(id.native()).send().await.map_err(reads("ec2"))?;
         let found = answer.reservations().iter().flat_map(|r| r.instances()).next();
@@ -214,7 +214,7 @@ impl AwsCompute {
     }
 
     async fn delete(&self, id: &ResourceId) -> Result<bool> {
-        if let Err(error) = check_id(id) {
+        if let Err(error) = names::check_instance_id(id) {
             return if error.kind() == ErrorKind::NotFound { Ok(false) } else { Err(error) };
         }
         let request = self.account.ec2(&id.region)?.terminate_instances();
@@ -255,7 +255,7 @@ impl AwsCompute {
     }
 
     async fn console(&self, id: &ResourceId) -> Result<Bytes> {
-        check_id(id)?;
+        names::check_instance_id(id)?;
         let request = self.account.ec2(&id.region)?.get_console_output().instance_id(id.native());
         let latest = request.clone().latest(true).send().await.map_err(reads("ec2"));
         let answer = match latest {
@@ -296,15 +296,6 @@ impl AwsCompute {
         found.retain(|instance| instance.status != ResourceStatus::Deleted);
         Ok((found, answer.next_token))
     }
-}
-
-/// Refuses ids of other kinds, and what cannot be the id of an instance, before any call.
-fn check_id(id: &ResourceId) -> Result<()> {
-    id.expect_kind(ResourceKind::Instance)?;
-    let digits = id.native().strip_prefix("i-").unwrap_or_default();
-    let good = (8..=17).contains(&digits.len())
-        && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if good { Ok(()) } else { Err(Error::not_found(id)) }
 }
 
 fn filter<'a>(name: &str, values: impl IntoIterator<Item = &'a str>) -> Filter {
@@ -418,21 +409,6 @@ impl AwsCompute {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_looks_like_an_instance_is_asked_for() {
-        let id = |native: &str| {
-            let region = Region::new("eu-central-1").unwrap();
-            ResourceId::new(ResourceKind::Instance, region, native).unwrap()
-        };
-        assert!(check_id(&id("i-0123456789abcdef0")).is_ok());
-        assert!(check_id(&id("i-0123abcd")).is_ok());
-        for native in
-            ["..", "i-", "i-012345", "i-0123456789ABCDEF0", "i-0123abcd/../x", "vol-0123abcd"]
-        {
-            assert_eq!(check_id(&id(native)).unwrap_err().kind(), ErrorKind::NotFound, "{native}");
-        }
-    }
 
     #[test]
     fn a_value_of_a_filter_is_no_pattern() {

@@ -13,6 +13,7 @@ use cloud_core::{
 use cloud_rig::{Fault, Kind, Proxy, Reply, What};
 
 use crate::harness::{self, Aws, conform, open};
+use crate::overview::of_group;
 
 const REGION: &str = "eu-central-1";
 
@@ -60,8 +61,8 @@ async fn refused(cloud: &AwsCloud, spec: &InstanceSpec) -> cloud_core::Error {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_conform() {
-    let Some(aws) = Aws::at(Kind::Moto).await else { return };
-    conform(&aws, &[], |name| name.starts_with("instance.") || name.starts_with("compute.")).await;
+    let Some(aws) = Aws::alone_at(Kind::Moto).await else { return };
+    conform(&aws, &[], |name| of_group("instance", name)).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use cloud_core::{
 use cloud_rig::{Fault, Kind, Reply, Seen, What};
 
 use crate::harness::{Aws, Excluded, conform, open, region};
+use crate::overview::of_group;
 
 /// What moto 5.2.5 does not as Route 53 does.
 const MOTO: Excluded = &[
@@ -26,9 +27,8 @@ const MOTO: Excluded = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn moto_conforms() {
-    let Some(aws) = Aws::at(Kind::Moto).await else { return };
-    let of_dns = ["dns.", "dns_zone.", "health_check."];
-    conform(&aws, MOTO, |name| of_dns.iter().any(|start| name.starts_with(start))).await;
+    let Some(aws) = Aws::alone_at(Kind::Moto).await else { return };
+    conform(&aws, MOTO, |name| of_group("dns", name)).await;
 }
 
 /// A domain that no other test has.

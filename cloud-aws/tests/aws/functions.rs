@@ -17,6 +17,7 @@ use cloud_rig::{Emulator, Fault, Kind, Reply, Seen, What};
 use serde_json::{Value, json};
 
 use crate::harness::{Aws, Excluded, REGIONS, conform, region};
+use crate::overview::of_group;
 
 /// The handlers that the tests call.
 const CODE: &str = r#"
@@ -128,12 +129,12 @@ const NOT_AT_MOTO: Excluded = &[
 ];
 
 fn is_of_functions(name: &str) -> bool {
-    name.starts_with("function.") || name.starts_with("functions.")
+    of_group("function", name)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn functions_conform_at_moto() {
-    let Some(aws) = Aws::at(Kind::Moto).await else { return };
+    let Some(aws) = Aws::alone_at(Kind::Moto).await else { return };
     conform(&aws, NOT_AT_MOTO, is_of_functions).await;
 }
 
@@ -148,7 +149,7 @@ async fn one_call_says_all_and_secrets_go_nowhere_else() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let lambda = aws.cloud.aws_functions();
     let name = unique("all");
-    let mut spec = function_spec(aws.emulator, &name, "app.echo");
+    let mut spec = function_spec(&aws.emulator, &name, "app.echo");
     spec.tags = Tags::new([("team", "orders")]).unwrap();
     spec.memory = ByteSize::from_bytes((200 << 20) + 1);
     spec.timeout_seconds = 900;
@@ -163,7 +164,7 @@ async fn one_call_says_all_and_secrets_go_nowhere_else() {
         kms_key_arn: Some("arn:aws:kms:us-east-1:123456789012:key/1".into()),
         ephemeral_storage_mib: Some(1024),
         description: Some("takes orders".into()),
-        ..settings(aws.emulator)
+        ..settings(&aws.emulator)
     };
     spec.overrides.set(&given).unwrap();
     let made = lambda.create_function(&spec, &ClientToken::random()).await.unwrap();
@@ -196,7 +197,7 @@ async fn code_comes_from_s3_or_as_an_image_too() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let lambda = aws.cloud.aws_functions();
     let name = unique("image");
-    let mut image = function_spec(aws.emulator, &name, "app.echo");
+    let mut image = function_spec(&aws.emulator, &name, "app.echo");
     image.code = FunctionCode::Image("123456789012.dkr.ecr.us-east-1.amazonaws.com/app:1".into());
     let error = lambda.create_function(&image, &ClientToken::random()).await.unwrap_err();
     assert!(error.message().contains("an image brings its own"), "{error:?}");
@@ -210,11 +211,11 @@ async fn code_comes_from_s3_or_as_an_image_too() {
 
     // What S3 has not is refused by Lambda; what is sent is what counts here. The file of the spec is not read.
     let name = unique("object");
-    let mut object = function_spec(aws.emulator, &name, "app.echo");
+    let mut object = function_spec(&aws.emulator, &name, "app.echo");
     object.code = FunctionCode::Archive("/no/such/file.zip".into());
     let code_object =
         AwsCodeObject { bucket: "builds".into(), key: "17.zip".into(), version: Some("v3".into()) };
-    let given = AwsFunction { code_object: Some(code_object), ..settings(aws.emulator) };
+    let given = AwsFunction { code_object: Some(code_object), ..settings(&aws.emulator) };
     object.overrides.set(&given).unwrap();
     let made = lambda.create_function(&object, &ClientToken::random()).await;
     let wanted = json!({"S3Bucket": "builds", "S3Key": "17.zip", "S3ObjectVersion": "v3"});
@@ -228,7 +229,7 @@ async fn code_comes_from_s3_or_as_an_image_too() {
 async fn bad_input_is_refused_before_any_call() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let lambda = aws.cloud.aws_functions();
-    let good = function_spec(aws.emulator, &unique("bad"), "app.echo");
+    let good = function_spec(&aws.emulator, &unique("bad"), "app.echo");
     let mut bad = vec![];
     let mut with = |change: &dyn Fn(&mut FunctionSpec), words: &'static str| {
         let mut spec = good.clone();
@@ -264,7 +265,7 @@ async fn a_create_whose_answer_is_lost_is_gone_on_with_and_makes_nothing_twice()
         for what in [What::ForwardThenDrop, What::Drop, What::internal_error()] {
             let words = format!("{lost}, {what:?}");
             let name = unique("lost");
-            let mut spec = function_spec(aws.emulator, &name, "app.echo");
+            let mut spec = function_spec(&aws.emulator, &name, "app.echo");
             spec.concurrency = Some(3);
             let token = ClientToken::random();
             let hit = move |seen: &Seen| seen.method != "GET" && seen.path.ends_with(lost);
@@ -293,7 +294,7 @@ async fn what_is_refused_in_the_second_step_is_undone() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let lambda = aws.cloud.aws_functions();
     let name = unique("undone");
-    let mut spec = function_spec(aws.emulator, &name, "app.echo");
+    let mut spec = function_spec(&aws.emulator, &name, "app.echo");
     spec.concurrency = Some(3);
     let hit = |seen: &Seen| seen.path.ends_with("/concurrency");
     let why = "decreases account's UnreservedConcurrentExecution below its minimum value of [100]";
@@ -322,7 +323,7 @@ async fn what_is_refused_in_the_second_step_is_undone() {
 async fn who_may_not_create_is_told_so() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let denied = aws.denied().await.aws_functions();
-    let spec = function_spec(aws.emulator, &unique("denied"), "app.echo");
+    let spec = function_spec(&aws.emulator, &unique("denied"), "app.echo");
     let error = denied.create_function(&spec, &ClientToken::random()).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::PermissionDenied, Effect::None));
     assert_eq!(error.operation(), Some("functions.create_function"));
@@ -332,7 +333,7 @@ async fn who_may_not_create_is_told_so() {
 async fn lambdas_own_words_about_a_call_are_understood() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let lambda = aws.cloud.aws_functions();
-    let id = deployed(&aws, &function_spec(aws.emulator, &unique("words"), "app.echo")).await;
+    let id = deployed(&aws, &function_spec(&aws.emulator, &unique("words"), "app.echo")).await;
     let call = || lambda.invoke(&id, &Value::Null, InvokeMode::Wait);
     let on_invoke = |what: What| {
         aws.proxy.inject(Fault::when(|seen: &Seen| seen.path.ends_with("/invocations"), what));
@@ -374,7 +375,7 @@ async fn published_versions_keep_their_code() {
         let lambda = aws.cloud.aws_functions();
         let folder = tempfile::tempdir().unwrap();
         let code = |n: u32| format!("def handler(event, context):\n    return {n}\n");
-        let mut spec = function_spec(aws.emulator, &unique("versions"), "app.handler");
+        let mut spec = function_spec(&aws.emulator, &unique("versions"), "app.handler");
         spec.code = FunctionCode::Archive(archive(folder.path(), "1.zip", &code(1)));
         let id = deployed(&aws, &spec).await;
         let first = lambda.publish_version(&id, "first").await.unwrap();
@@ -408,7 +409,7 @@ async fn published_versions_keep_their_code() {
 async fn a_queued_call_runs_later_and_an_environment_is_there() {
     let Some(aws) = Aws::at(Kind::Ministack).await else { return };
     let lambda = aws.cloud.aws_functions();
-    let id = deployed(&aws, &function_spec(aws.emulator, &unique("note"), "app.note")).await;
+    let id = deployed(&aws, &function_spec(&aws.emulator, &unique("note"), "app.note")).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("note");
     let input = json!({"file": file, "text": "done"});
@@ -421,7 +422,7 @@ async fn a_queued_call_runs_later_and_an_environment_is_there() {
     written.await.unwrap();
     lambda.delete_function(&id).await.unwrap();
 
-    let mut spec = function_spec(aws.emulator, &unique("variables"), "app.environment");
+    let mut spec = function_spec(&aws.emulator, &unique("variables"), "app.environment");
     spec.environment.insert("PLAIN".into(), "a".into());
     spec.secret_environment.insert("SECRET".into(), SecretRef::Value("hunter2".into()));
     let id = deployed(&aws, &spec).await;

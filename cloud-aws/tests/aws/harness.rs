@@ -1,6 +1,7 @@
 //! What the tests of all services share: clouds at an emulator, and the harness of the conformance suite.
 
 use std::{
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -40,9 +41,25 @@ pub(crate) async fn open(url: &str, keys: &Keys) -> AwsCloud {
     AwsCloud::open(CloudId::new("aws").unwrap(), config(url, keys)).await.unwrap()
 }
 
+/// An emulator, of all tests or of one.
+pub(crate) enum Held {
+    Shared(&'static Emulator),
+    Own(Emulator),
+}
+
+impl Deref for Held {
+    type Target = Emulator;
+    fn deref(&self) -> &Emulator {
+        match self {
+            Self::Shared(emulator) => emulator,
+            Self::Own(emulator) => emulator,
+        }
+    }
+}
+
 /// A cloud at an emulator, through a proxy of its own.
 pub(crate) struct Aws {
-    pub(crate) emulator: &'static Emulator,
+    pub(crate) emulator: Held,
     pub(crate) proxy: Proxy,
     pub(crate) cloud: AwsCloud,
 }
@@ -50,11 +67,20 @@ pub(crate) struct Aws {
 impl Aws {
     /// At the emulator of this test program; `None` if it is not installed: the test is skipped.
     pub(crate) async fn at(kind: Kind) -> Option<Self> {
-        let emulator =
-            tokio::task::spawn_blocking(move || Emulator::shared(kind)).await.unwrap()?;
+        let shared = tokio::task::spawn_blocking(move || Emulator::shared(kind)).await.unwrap()?;
+        Some(Self::of(Held::Shared(shared)).await)
+    }
+
+    /// At an emulator of its own: for what makes and lists much.
+    pub(crate) async fn alone_at(kind: Kind) -> Option<Self> {
+        let own = tokio::task::spawn_blocking(move || Emulator::start(kind)).await.unwrap()?;
+        Some(Self::of(Held::Own(own)).await)
+    }
+
+    async fn of(emulator: Held) -> Self {
         let proxy = emulator.proxy();
         let cloud = open(&proxy.url(), emulator.keys()).await;
-        Some(Self { emulator, proxy, cloud })
+        Self { emulator, proxy, cloud }
     }
 
     /// Each attempt within this time, and not repeated.
@@ -177,19 +203,19 @@ impl Harness for AwsHarness<'_> {
     }
 
     fn cluster_spec(&self, name: &str) -> ClusterSpec {
-        crate::kubernetes::cluster_spec(self.aws.emulator, name)
+        crate::kubernetes::cluster_spec(&self.aws.emulator, name)
     }
 
     fn function_spec(&self, name: &str) -> FunctionSpec {
-        crate::functions::function_spec(self.aws.emulator, name, "app.echo")
+        crate::functions::function_spec(&self.aws.emulator, name, "app.echo")
     }
 
     fn failing_function_spec(&self, name: &str) -> Option<FunctionSpec> {
-        Some(crate::functions::function_spec(self.aws.emulator, name, "app.fail"))
+        Some(crate::functions::function_spec(&self.aws.emulator, name, "app.fail"))
     }
 
     fn slow_function_spec(&self, name: &str, seconds: u32) -> Option<FunctionSpec> {
-        let mut spec = crate::functions::function_spec(self.aws.emulator, name, "app.slow");
+        let mut spec = crate::functions::function_spec(&self.aws.emulator, name, "app.slow");
         spec.environment.insert("NAP_SECONDS".into(), seconds.to_string());
         Some(spec)
     }

@@ -22,6 +22,7 @@ use tokio::{
 use url::Url;
 
 use crate::harness::{Aws, REGIONS, conform, region};
+use crate::overview::of_group;
 
 /// A cluster with a node pool, in the region's default network.
 pub(crate) fn cluster_spec(emulator: &Emulator, name: &str) -> ClusterSpec {
@@ -75,9 +76,8 @@ fn sent(aws: &Aws, operation: &str, name: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clusters_conform_at_moto() {
-    let Some(aws) = Aws::at(Kind::Moto).await else { return };
-    conform(&aws, &[], |name| name.starts_with("cluster.") || name.starts_with("kubernetes."))
-        .await;
+    let Some(aws) = Aws::alone_at(Kind::Moto).await else { return };
+    conform(&aws, &[], |name| of_group("cluster", name)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +85,7 @@ async fn a_cluster_is_private_and_is_made_before_its_pools_and_deleted_after_the
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let eks = aws.cloud.aws_kubernetes();
     let name = unique("order");
-    let mut spec = cluster_spec(aws.emulator, &name);
+    let mut spec = cluster_spec(&aws.emulator, &name);
     let size = InstanceSize::AtLeast { vcpu: 2, memory: ByteSize::gib(4), gpu: 0 };
     spec.node_pools.push(NodePoolSpec { name: "sized".into(), size, count: 0 });
     spec.tags = Tags::new([("team", "orders")]).unwrap();
@@ -143,7 +143,7 @@ async fn all_settings_reach_eks() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let eks = aws.cloud.aws_kubernetes();
     let name = unique("settings");
-    let mut spec = cluster_spec(aws.emulator, &name);
+    let mut spec = cluster_spec(&aws.emulator, &name);
     let subnets = aws.emulator.network(REGIONS[0]).subnets[..2].to_vec();
     let key = "arn:aws:kms:us-east-1:123456789012:key/1";
     spec.overrides
@@ -158,7 +158,7 @@ async fn all_settings_reach_eks() {
             node_ami_type: Some("AL2023_ARM_64_STANDARD".into()),
             node_disk_gib: Some(50),
             spot_nodes: true,
-            ..settings(aws.emulator)
+            ..settings(&aws.emulator)
         })
         .unwrap();
     let made = eks.create_cluster(&spec, &ClientToken::random()).await.unwrap();
@@ -199,7 +199,7 @@ async fn pools_are_asked_for_only_once_the_cluster_is_active() {
         seen.method == "GET" && seen.path == path && (1..=2).contains(&looks.fetch_add(1, SeqCst))
     };
     aws.proxy.inject(Fault::when(on_its_way, creating(&name, json!({}))).times(2));
-    let spec = cluster_spec(aws.emulator, &name);
+    let spec = cluster_spec(&aws.emulator, &name);
     let made = eks.create_cluster(&spec, &ClientToken::random()).await.unwrap();
     assert_eq!(aws.proxy.faults_left(), 0);
     assert_eq!(made.node_pools.len(), 1);
@@ -219,7 +219,7 @@ async fn a_create_whose_answer_is_lost_is_gone_on_with_and_makes_nothing_twice()
         for what in [What::ForwardThenDrop, What::Drop, What::internal_error()] {
             let words = format!("{lost}, {what:?}");
             let name = unique("lost");
-            let spec = cluster_spec(aws.emulator, &name);
+            let spec = cluster_spec(&aws.emulator, &name);
             let token = ClientToken::random();
             let hit = move |seen: &Seen| seen.method == "POST" && seen.path.ends_with(lost);
             aws.proxy.inject(Fault::when(hit, what));
@@ -254,7 +254,7 @@ async fn a_pool_that_is_refused_takes_the_new_cluster_with_it_but_no_old_one() {
         aws.proxy.inject(Fault::when(hit, why));
     };
     let name = unique("refused");
-    let mut spec = cluster_spec(aws.emulator, &name);
+    let mut spec = cluster_spec(&aws.emulator, &name);
     let more = NodePoolSpec { name: "more".into(), ..spec.node_pools[0].clone() };
     spec.node_pools.push(more);
     let token = ClientToken::random();
@@ -299,7 +299,7 @@ async fn zones_without_eks_are_left_out() {
         aws.proxy.inject(Fault::on("eks", "POST /clusters", What::answer(reply)));
     };
     let name = unique("zones");
-    let mut spec = cluster_spec(aws.emulator, &name);
+    let mut spec = cluster_spec(&aws.emulator, &name);
     spec.node_pools.clear();
     unsupported(&["us-east-1a", "us-east-1b"]);
     let made = eks.create_cluster(&spec, &ClientToken::random()).await.unwrap();
@@ -319,7 +319,7 @@ async fn what_is_protected_or_taken_or_on_its_way_out_is_left_alone() {
     let Some(aws) = Aws::at(Kind::Moto).await else { return };
     let eks = aws.cloud.aws_kubernetes();
     let name = unique("kept");
-    let spec = cluster_spec(aws.emulator, &name);
+    let spec = cluster_spec(&aws.emulator, &name);
     let token = ClientToken::random();
     let made = eks.create_cluster(&spec, &token).await.unwrap();
     let once = |more: Value| {
@@ -343,14 +343,14 @@ async fn what_is_protected_or_taken_or_on_its_way_out_is_left_alone() {
     let query = ListQuery { name: Some(name.clone()), ..ListQuery::in_region(region(REGIONS[0])) };
     assert_eq!(eks.list_clusters(&query).complete().await.unwrap().items().len(), 1);
     // A size that nothing has is known before a cluster is made.
-    let mut huge = cluster_spec(aws.emulator, &format!("{name}-huge"));
+    let mut huge = cluster_spec(&aws.emulator, &format!("{name}-huge"));
     huge.node_pools[0].size =
         InstanceSize::AtLeast { vcpu: 9999, memory: ByteSize::gib(1), gpu: 0 };
     let error = eks.create_cluster(&huge, &ClientToken::random()).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::InvalidInput, Effect::None));
-    let mut open = cluster_spec(aws.emulator, &format!("{name}-open"));
+    let mut open = cluster_spec(&aws.emulator, &format!("{name}-open"));
     let everyone = vec!["0.0.0.0/0".parse().unwrap()];
-    let settings = AwsCluster { public_access_cidrs: everyone, ..settings(aws.emulator) };
+    let settings = AwsCluster { public_access_cidrs: everyone, ..settings(&aws.emulator) };
     open.overrides.set(&settings).unwrap();
     let error = eks.create_cluster(&open, &ClientToken::random()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -411,7 +411,7 @@ async fn a_kubeconfig_carries_the_cluster_and_a_token() {
     let cloud: &dyn Cloud = &aws.cloud;
     let eks = cloud.kubernetes().unwrap();
     let name = unique("config");
-    let mut spec = cluster_spec(aws.emulator, &name);
+    let mut spec = cluster_spec(&aws.emulator, &name);
     spec.node_pools.clear();
     let made = eks.create_cluster(&spec, &ClientToken::random()).await.unwrap();
     let config = eks.kubeconfig(&made.id).await.unwrap();

@@ -16,6 +16,7 @@ use futures::future::join_all;
 use cloud_rig::{Fault, Kind, What};
 
 use crate::harness::{Aws, Excluded, REGIONS, conform, open, region};
+use crate::overview::of_group;
 
 /// What moto does wrong.
 const EXCLUDED: Excluded = &[(
@@ -25,12 +26,12 @@ const EXCLUDED: Excluded = &[(
 )];
 
 fn of_network(name: &str) -> bool {
-    ["network.", "firewall.", "peering."].iter().any(|kind| name.starts_with(kind))
+    of_group("network", name)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conformance() {
-    let Some(aws) = Aws::at(Kind::Moto).await else { return };
+    let Some(aws) = Aws::alone_at(Kind::Moto).await else { return };
     conform(&aws, EXCLUDED, of_network).await;
 }
 

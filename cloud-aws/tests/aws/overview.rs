@@ -47,6 +47,6 @@ async fn metrics_conform_at_ministack() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cloud_as_a_whole_conforms() {
-    let Some(aws) = Aws::at(Kind::Moto).await else { return };
+    let Some(aws) = Aws::alone_at(Kind::Moto).await else { return };
     conform(&aws, NOT_AT_MOTO, |trial| of_group("cloud", trial)).await;
 }

@@ -46,13 +46,13 @@ const MINISTACK: Excluded = &[("objects.longest_key", "it never looks at the len
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn buckets_at_moto_do_what_every_bucket_must() {
-    let Some(aws) = Aws::at(Kind::Moto).await else { return };
+    let Some(aws) = Aws::alone_at(Kind::Moto).await else { return };
     conform(&aws, &[], |name| name.starts_with("bucket.")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_at_moto_do_what_every_object_must() {
-    let Some(aws) = Aws::at(Kind::Moto).await else { return };
+    let Some(aws) = Aws::alone_at(Kind::Moto).await else { return };
     conform(&aws, MOTO, |name| name.starts_with("objects.")).await;
 }
 
