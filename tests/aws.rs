@@ -16,7 +16,7 @@ use cloud_core::{
 };
 use cloud_patterns::{
     engine::store::SqliteStore,
-    sync::{RunOptions, SyncPolicy, SyncService},
+    sync::{RunOptions, SyncService},
     testing::CrashHarness,
 };
 use cloud_rig::{Emulator, Kind};
@@ -113,35 +113,32 @@ async fn contents(store: &dyn ObjectStore) -> Vec<(String, u64)> {
 async fn a_bucket_of_aws_and_one_of_this_machine_are_kept_the_same() {
     let Some(at) = tokio::task::spawn_blocking(Configured::new).await.unwrap() else { return };
     let clouds = multicloud::connect(at.clouds_toml()).await.unwrap();
-    let mut buckets = Vec::new();
+    let (mut buckets, mut urls) = (Vec::new(), Vec::new());
     for (cloud, region) in [("aws", "us-east-1"), ("laptop", "eu-west")] {
         let storage = clouds.get(&cloud.parse().unwrap()).unwrap().storage().unwrap();
         let spec = BucketSpec::new("photos-of-the-sync", Region::new(region).unwrap());
         let bucket = storage.create_bucket(&spec, &ClientToken::random()).await.unwrap();
         buckets.push(storage.object_store(&bucket.id).await.unwrap());
+        urls.push(format!("cloud://{cloud}/{region}/{}", bucket.id.native()));
     }
     for n in 0..40 {
         let body = vec![n as u8; 1000 * n];
         buckets[0].put(&Key::from(format!("album/{n:03}.jpg")), body.into()).await.unwrap();
     }
-    let run = async |source: &str, target: &str, mode: &str| {
-        let locations = UrlLocations::new(OpenOptions::default()).with_clouds(clouds.clone());
-        let store = Arc::new(SqliteStore::in_memory(Arc::new(SystemClock)).await.unwrap());
-        let policy: SyncPolicy =
-            serde_json::from_value(serde_json::json!({ "mode": mode })).unwrap();
-        let service = SyncService::new(store, Arc::new(locations), Arc::new(SystemClock), "worker");
-        let job = service.setup_cross_cloud_data_sync(source, target, &policy).await.unwrap();
-        service.run(&job, &RunOptions::default()).await.unwrap()
-    };
-    let (there, here) =
-        ("cloud://aws/us-east-1/photos-of-the-sync", "cloud://laptop/eu-west/photos-of-the-sync");
-    let report = run(there, here, "mirror").await;
-    assert_eq!(report.copied, 40, "{report}");
+    let locations = UrlLocations::new(OpenOptions::default()).with_clouds(clouds.clone());
+    let store = Arc::new(SqliteStore::in_memory(Arc::new(SystemClock)).await.unwrap());
+    let service = SyncService::new(store, Arc::new(locations), Arc::new(SystemClock), "worker");
+    let policy = serde_json::from_value(serde_json::json!({"mode": "bidirectional"})).unwrap();
+    let job = service.setup_cross_cloud_data_sync(&urls[0], &urls[1], &policy).await.unwrap();
+    let report = service.run(&job, &RunOptions::default()).await.unwrap();
+    assert_eq!((report.copied, report.copied_back), (40, 0), "{report}");
     assert_eq!(contents(&*buckets[0]).await, contents(&*buckets[1]).await);
 
     buckets[1].put(&Key::from("album/new.jpg"), "new".into()).await.unwrap();
     buckets[1].delete(&Key::from("album/001.jpg")).await.unwrap();
-    let report = run(here, there, "mirror").await;
-    assert_eq!((report.copied, report.deleted), (1, 1), "{report}");
+    buckets[0].put(&Key::from("album/002.jpg"), "changed".into()).await.unwrap();
+    let report = service.run(&job, &RunOptions::default()).await.unwrap();
+    let seen = (report.copied, report.copied_back, report.deleted, report.unchanged);
+    assert_eq!(seen, (1, 1, 1, 38), "{report}");
     assert_eq!(contents(&*buckets[0]).await, contents(&*buckets[1]).await);
 }

@@ -149,7 +149,7 @@ async fn aws_s_own_metrics_become_the_portable_ones() {
     peak.statistic = Statistic::Maximum;
     assert_eq!(metrics.query_metrics(&peak).await.unwrap_err().kind(), ErrorKind::Unsupported);
     let mut elsewhere = query(&i, MetricName::CpuUtilization, start, 60);
-    elsewhere.resource = "instance/no-such-region-1/i-1".parse().unwrap();
+    elsewhere.resource = "instance/no-such-region-1/i-0123456789abcdef0".parse().unwrap();
     let error = metrics.query_metrics(&elsewhere).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.operation()),
@@ -201,7 +201,7 @@ fn page(at: Timestamp, value: f64, status: &str, next: Option<&str>) -> What {
 async fn an_answer_of_several_pages_is_put_together_and_half_of_one_is_none() {
     let Some(aws) = Aws::at(Kind::Ministack).await else { return };
     let (metrics, start) = (aws.cloud.aws_metrics(), start());
-    let query = query("instance/us-east-1/i-1", MetricName::CpuUtilization, start, 60);
+    let query = query("instance/us-east-1/i-0123456789abcdef0", MetricName::CpuUtilization, start, 60);
     let on = |what| Fault::on("monitoring", "GetMetricData", what);
     aws.proxy.inject(on(page(start, 1.0, "PartialData", Some("next"))));
     aws.proxy.inject(on(page(after(start, 60), 2.0, "Complete", None)));
