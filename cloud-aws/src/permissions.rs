@@ -15,7 +15,8 @@ fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// The actions of IAM that a call of a cloud needs, such as `ec2:RunInstances` for `compute.create_instance`; `None` for a call
 /// that is not in the table.
 ///
-/// A plan says which calls it makes: `Plan::permissions` of `cloud-patterns`.
+/// A plan says which calls it makes: `Plan::permissions` of `cloud-patterns`. What roles a call hands on (`iam:PassRole`) and what tags it sets is
+/// among them; keys of KMS are not.
 ///
 /// ```
 /// let needed = cloud_aws::iam_actions("compute.delete_instance").unwrap();
@@ -23,6 +24,7 @@ fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// assert!(cloud_aws::iam_actions("compute.conjure").is_none());
 /// ```
 pub fn iam_actions(call: &str) -> Option<BTreeSet<&'static str>> {
+    let call = call.strip_suffix("_page").unwrap_or(call);
     let actions: BTreeSet<_> = rows().filter(|(c, _)| *c == call).map(|(_, a)| a).collect();
     (!actions.is_empty()).then_some(actions)
 }

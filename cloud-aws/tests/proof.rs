@@ -41,12 +41,31 @@ fn permissions(verdict: &Verdict) -> String {
     let mut rows = BTreeSet::new();
     for (name, operation) in &verdict.operations {
         for call in &operation.calls {
-            // Whoever may sign may ask who he is.
-            rows.extend(action(name).map(|action| format!("{call},{action}")));
+            // As plans name them: a listing is one call, whatever its pages.
+            let call = call.strip_suffix("_page").unwrap_or(call);
+            let actions = action(name).into_iter().chain(implied(name).iter().map(|a| (*a).into()));
+            rows.extend(actions.map(|action: String| format!("{call},{action}")));
         }
     }
     let rows: Vec<_> = rows.into_iter().collect();
     format!("call,action\n{}\n", rows.join("\n"))
+}
+
+/// What IAM asks for besides, where tags are set in the same call or a role is handed on.
+fn implied(operation: &str) -> &'static [&'static str] {
+    let (service, name) = operation.split_once('.').unwrap();
+    let makes =
+        ["Create", "Run", "Allocate", "Copy", "Restore"].iter().any(|verb| name.starts_with(verb));
+    match (service, name) {
+        ("ec2", "CreateTags" | "CreateRoute" | "CreateVpnConnectionRoute") => &[],
+        ("ec2", _) if makes => &["ec2:CreateTags"],
+        ("rds", _) if makes => &["rds:AddTagsToResource"],
+        ("eks", _) if makes => &["eks:TagResource", "iam:PassRole"],
+        ("lambda", _) if makes => &["lambda:TagResource", "iam:PassRole"],
+        ("s3", "CreateBucket") => &["s3:TagResource"],
+        ("secretsmanager", "CreateSecret") => &["secretsmanager:TagResource"],
+        _ => &[],
+    }
 }
 
 /// The action of IAM that an operation needs: mostly of the same name
@@ -60,6 +79,7 @@ fn action(operation: &str) -> Option<String> {
         other => other,
     };
     let name = match (service, name) {
+        // Whoever may sign may ask who he is.
         ("sts", "GetCallerIdentity" | "AssumeRole") => return None,
         ("s3", "ListBuckets") => "ListAllMyBuckets",
         ("s3", "HeadBucket" | "ListObjectsV2" | "ListObjects") => "ListBucket",

@@ -201,7 +201,8 @@ fn page(at: Timestamp, value: f64, status: &str, next: Option<&str>) -> What {
 async fn an_answer_of_several_pages_is_put_together_and_half_of_one_is_none() {
     let Some(aws) = Aws::at(Kind::Ministack).await else { return };
     let (metrics, start) = (aws.cloud.aws_metrics(), start());
-    let query = query("instance/us-east-1/i-0123456789abcdef0", MetricName::CpuUtilization, start, 60);
+    let query =
+        query("instance/us-east-1/i-0123456789abcdef0", MetricName::CpuUtilization, start, 60);
     let on = |what| Fault::on("monitoring", "GetMetricData", what);
     aws.proxy.inject(on(page(start, 1.0, "PartialData", Some("next"))));
     aws.proxy.inject(on(page(after(start, 60), 2.0, "Complete", None)));
