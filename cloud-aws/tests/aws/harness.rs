@@ -44,7 +44,7 @@ pub(crate) async fn open(url: &str, keys: &Keys) -> AwsCloud {
 /// An emulator, of all tests or of one.
 pub(crate) enum Held {
     Shared(&'static Emulator),
-    Own(Emulator),
+    Own(Box<Emulator>),
 }
 
 impl Deref for Held {
@@ -74,7 +74,7 @@ impl Aws {
     /// At an emulator of its own: for what makes and lists much.
     pub(crate) async fn alone_at(kind: Kind) -> Option<Self> {
         let own = tokio::task::spawn_blocking(move || Emulator::start(kind)).await.unwrap()?;
-        Some(Self::of(Held::Own(own)).await)
+        Some(Self::of(Held::Own(Box::new(own))).await)
     }
 
     async fn of(emulator: Held) -> Self {
