@@ -41,7 +41,7 @@ mod wire;
 pub use emulators::{Emulator, Keys, Kind, Network};
 pub use faults::{Fault, Reply, What};
 pub use judge::{Complaint, Operation, Verdict, judge};
-pub use matrix::{Proof, check, difference, proofs, render};
+pub use matrix::{CANNED, Proof, check, difference, proofs, render};
 pub use proxy::{Caller, Proxy};
 pub use record::{Answer, Seen};
 pub use server::{Launch, Server, installed};

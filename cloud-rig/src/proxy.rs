@@ -87,14 +87,15 @@ impl Drop for Proxy {
 impl Proxy {
     /// In front of a server, whose name the recordings bear. Records into the folder that RECORD_REQUESTS names, if it does.
     pub fn start(server: &str, upstream: SocketAddr) -> Self {
-        Self::recording(server, upstream, Record::folder().as_deref())
+        Self::recording(server, upstream, None)
     }
 
-    /// In front of a server, recording into a file of its own in a folder.
+    /// In front of a server, recording also into a file of its own in another folder.
     pub fn recording(server: &str, upstream: SocketAddr, folder: Option<&Path>) -> Self {
+        let of_all = Record::folder();
         let core = Arc::new(Core {
             upstream,
-            record: Record::new(server, folder),
+            record: Record::new(server, folder.into_iter().chain(of_all.as_deref())),
             faults: Mutex::default(),
             tokens: ClientTokens::default(),
             call: Mutex::default(),

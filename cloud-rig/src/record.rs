@@ -73,20 +73,21 @@ impl Seen {
 pub(super) struct Record {
     server: String,
     seen: Mutex<Vec<Seen>>,
-    file: Option<Mutex<File>>,
+    files: Vec<Mutex<File>>,
 }
 
 impl Record {
-    /// With a folder, a new file is begun in it.
-    pub(super) fn new(server: &str, folder: Option<&Path>) -> Self {
+    /// A new file is begun in each folder.
+    pub(super) fn new<'a>(server: &str, folders: impl IntoIterator<Item = &'a Path>) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let file = folder.map(|folder| {
+        let begin = |folder: &Path| {
             std::fs::create_dir_all(folder).unwrap();
             let number = NEXT.fetch_add(1, Relaxed);
             let name = format!("{server}-{}-{number}.jsonl", std::process::id());
             Mutex::new(File::create(folder.join(name)).unwrap())
-        });
-        Self { server: server.to_owned(), seen: Mutex::default(), file }
+        };
+        let files = folders.into_iter().map(begin).collect();
+        Self { server: server.to_owned(), seen: Mutex::default(), files }
     }
 
     /// The folder that the environment names for everything.
@@ -113,7 +114,7 @@ impl Record {
             error: (status >= 300)
                 .then(|| String::from_utf8_lossy(&body[..body.len().min(KEPT)]).into_owned()),
         });
-        if let Some(file) = &self.file {
+        if !self.files.is_empty() {
             let line = json!({
                 "server": self.server,
                 "method": seen.method,
@@ -129,7 +130,9 @@ impl Record {
                 "by_server": answer.as_ref().is_some_and(|answer| answer.by_server),
                 "error": answer.as_ref().and_then(|answer| answer.error.as_deref()),
             });
-            writeln!(file.lock().unwrap(), "{line}").unwrap();
+            for file in &self.files {
+                writeln!(file.lock().unwrap(), "{line}").unwrap();
+            }
         }
         self.all()[seen.number].answer = answer;
     }

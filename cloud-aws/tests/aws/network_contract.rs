@@ -21,7 +21,7 @@ use cloud_aws::{
 use cloud_core::{ClientToken, ErrorKind, HealthProtocol, ResourceStatus, Tags, WaitOptions};
 use serde_json::{Value, json};
 
-use cloud_rig::{Keys, Proxy, Seen, judge};
+use cloud_rig::{CANNED, Keys, Proxy, Seen, judge};
 
 use crate::harness::{open, region};
 
@@ -60,7 +60,7 @@ impl Canned {
         let router = Router::new().fallback(answer).with_state(answers.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let folder = tempfile::tempdir().unwrap();
-        let proxy = Proxy::recording("canned", address, Some(folder.path()));
+        let proxy = Proxy::recording(CANNED, address, Some(folder.path()));
         let keys = Keys { access_key_id: "AKIACANNED".into(), secret_access_key: "canned".into() };
         let cloud = open(&proxy.url(), &keys).await;
         Self { cloud, proxy, answers, folder }
