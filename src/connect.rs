@@ -120,7 +120,9 @@ pub async fn connect(path: impl AsRef<Path>) -> Result<Clouds> {
     let path = path.as_ref();
     let named = |error: Error| error.context(path.display());
     let text = tokio::fs::read_to_string(path).await.map_err(|e| named(e.into()))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    // What is relative to the file stays where it is, wherever this process goes.
+    let whole = std::path::absolute(path).map_err(|e| named(e.into()))?;
+    let folder = whole.parent().unwrap_or(Path::new(""));
     let mut clouds = Clouds::default();
     for entry in parse(&text, folder).map_err(named)? {
         clouds.register(open(entry, folder).await.map_err(named)?)?;
@@ -231,6 +233,20 @@ mod tests {
         assert!(text.contains("clouds.a.calls.timeout"), "{text}");
         let text = problem("[clouds.a]\nprovider = \"local\"\n[clouds.a.calls]\nattemps = 5\n");
         assert!(text.contains("attemps") && text.contains("attempts"), "{text}");
+    }
+
+    #[cfg(feature = "local")]
+    #[tokio::test]
+    async fn what_is_relative_to_the_file_is_not_relative_to_the_process() {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        let relative = Path::new(folder.path().file_name().unwrap()).join("clouds.toml");
+        let text = "[clouds.a]\nprovider = \"local\"\nroot = \"data\"\nregions = [\"here\"]\n";
+        std::fs::write(&relative, text).unwrap();
+        let clouds = connect(&relative).await.unwrap();
+        let native = clouds.iter().next().unwrap().native();
+        let local = native.downcast::<cloud_local::LocalCloud>();
+        // Behind its interceptors the cloud still hands out itself.
+        assert!(local.unwrap().config().root.is_absolute());
     }
 
     #[tokio::test]
