@@ -261,6 +261,8 @@ impl Cloud for AwsCloud {
     async fn regions(&self) -> Result<Vec<RegionInfo>> {
         let mut regions = Vec::new();
         for region in self.inner.account.regions() {
+            // Without EC2 there is nobody to ask for zones.
+            #[cfg_attr(not(any(feature = "compute", feature = "network")), allow(unused_mut))]
             let mut info = RegionInfo::new(region.clone());
             #[cfg(any(feature = "compute", feature = "network"))]
             match crate::vpc::zones(&self.inner.account, region).await {
@@ -270,7 +272,7 @@ impl Cloud for AwsCloud {
                 }
                 Err(error) => return Err(self.inner.account.in_call("cloud.regions")(error)),
             }
-            regions.push(std::mem::replace(&mut info, RegionInfo::new(region.clone())));
+            regions.push(info);
         }
         Ok(regions)
     }
